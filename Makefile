@@ -1,0 +1,57 @@
+# The same targets for people and for CI; `make` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n auto
+TYPED := src/assay pipelines benchmarks tools
+SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format rows golden lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the environment in .venv (PYTHON=... names the interpreter)
+	@echo "$(VENV) is ready: $$($(BIN)/python --version)"
+
+$(READY): requirements.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV)
+	@touch $@
+
+demo: $(READY) ## run the ride bookings pipeline on sample data, into build/demo
+	$(BIN)/assay sample ride_bookings build/demo
+	$(BIN)/assay run ride_bookings --source bookings=build/demo/bookings.csv.gz --as-of 2024-12-01 --warehouse build/demo/lake
+
+test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
+	$(PYTEST) $(or $(ARGS),--rows=build/rows.json)
+
+check: $(READY) ## formatting, lint, types, floors and locks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_lock.py
+
+format: $(READY) ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+rows: build/rows.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+	@$(BIN)/python tools/rows.py build/rows.json
+
+build/rows.json: $(READY) $(SOURCES)
+	@rm -f $@
+	-$(PYTEST) --rows=$@
+
+golden: $(READY) ## compare a run on the file DATA=... with the golden counts
+	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }
+	$(BIN)/python benchmarks/golden.py $(DATA)
+
+lock: $(READY) ## make uv.lock and requirements.lock from pyproject.toml
+	$(BIN)/python tools/check_lock.py --write
+
+clean: ## remove everything that make makes
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

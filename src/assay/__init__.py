@@ -1,0 +1,76 @@
+"""assay: medallion pipelines that prove themselves. The public names, loaded when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.model.errors import AssayError, DeclarationError, RunError, SourceError, UsageError
+    from assay.model.pipeline import Pipeline
+    from assay.model.rows import free, groups, lookup, same, times
+    from assay.model.run import Run, RunResult
+    from assay.model.source import csv
+    from assay.model.table import Table, View, table, view
+    from assay.model.write import Append, Merge, Overwrite, first_in_source, latest
+    from assay.platform import connect, history, plan, run
+    from assay.quality.checks import (
+        accepted,
+        between,
+        fails_when,
+        fresh_within,
+        not_null,
+        reconciles,
+        references,
+        row_count,
+        unique,
+    )
+    from assay.transform.dates import days_between, month_of
+    from assay.transform.drop import drop_where
+    from assay.transform.origin import extracted_on, position, source_file, stack
+    from assay.transform.sql import sql
+    from assay.transform.text import clean_text
+
+_HOMES = {
+    "assay.model.errors": ("AssayError", "DeclarationError", "RunError", "SourceError", "UsageError"),
+    "assay.model.pipeline": ("Pipeline",),
+    "assay.model.rows": ("free", "groups", "lookup", "same", "times"),
+    "assay.model.run": ("Run", "RunResult"),
+    "assay.model.source": ("csv",),
+    "assay.model.table": ("Table", "View", "table", "view"),
+    "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
+    "assay.platform": ("connect", "history", "plan", "run"),
+    "assay.quality.checks": (
+        "accepted",
+        "between",
+        "fails_when",
+        "fresh_within",
+        "not_null",
+        "reconciles",
+        "references",
+        "row_count",
+        "unique",
+    ),
+    "assay.transform.dates": ("days_between", "month_of"),
+    "assay.transform.drop": ("drop_where",),
+    "assay.transform.origin": ("extracted_on", "position", "source_file", "stack"),
+    "assay.transform.sql": ("sql",),
+    "assay.transform.text": ("clean_text",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - the names are those of the table above
+    *_HOME_OF
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'assay' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME_OF)

@@ -1,0 +1,1 @@
+"""DuckDB as the engine: it reads CSV and Parquet, evaluates frames, and writes Parquet."""

@@ -1,0 +1,45 @@
+"""One DuckDB in memory for a process, and a session of it for each worker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from assay.engines.duckdb.session import DuckDbSession
+
+
+class DuckDbEngine:
+    """An engine that evaluates frames in this process, spilling to disk beyond its memory limit."""
+
+    def __init__(self, *, threads: int, memory_limit: str, spill_folder: str | None = None) -> None:
+        """Open DuckDB with `threads` threads over all sessions and a limit such as "1GB"."""
+        self._spill = tempfile.TemporaryDirectory(prefix="assay-spill-", dir=spill_folder)
+        self._connection = duckdb.connect(
+            config={
+                "threads": str(threads),
+                "memory_limit": memory_limit,
+                "temp_directory": self._spill.name,
+                # A name in SQL is a table, never a variable that happens to be in scope.
+                "python_enable_replacements": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "preserve_insertion_order": "true",
+            }
+        )
+
+    @contextmanager
+    def session(self) -> Iterator[DuckDbSession]:
+        """Open a session; what it held is dropped at its end."""
+        cursor = self._connection.cursor()
+        try:
+            yield DuckDbSession(cursor)
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Close DuckDB and remove what it spilled."""
+        self._connection.close()
+        self._spill.cleanup()

@@ -1,0 +1,45 @@
+"""Names and texts as DuckDB reads them, whatever they contain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+_GENERATED = re.compile(r'"(?:\w*_)?[0-9a-f]{12,}"')
+
+
+def name(text: str) -> str:
+    """Quote an identifier."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Quote a text."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def array(values: Sequence[str]) -> str:
+    """Write a list of texts."""
+    return "[" + ", ".join(text(value) for value in values) + "]"
+
+
+def struct(values: Mapping[str, str]) -> str:
+    """Write a struct whose values are SQL already."""
+    return "{" + ", ".join(f"{text(key)}: {value}" for key, value in values.items()) + "}"
+
+
+def renumbered(query: str) -> str:
+    """Replace names that were made at random by their order, so that equal computations have equal texts.
+
+    Texts in quotes are left alone: a constant that looks random is still a constant.
+    """
+    order: dict[str, str] = {}
+
+    def replacement(match: re.Match[str]) -> str:
+        token = match[0]
+        if not _GENERATED.fullmatch(token):
+            return token
+        return order.setdefault(token, f'"generated_{len(order)}"')
+
+    return _TOKEN.sub(replacement, query)

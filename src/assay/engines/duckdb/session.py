@@ -1,0 +1,202 @@
+"""One worker's DuckDB cursor: opens stored files, evaluates frames, writes Parquet."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import narwhals as nw
+
+from assay.engines.duckdb import csv_reader, quoting
+from assay.engines.duckdb.stats import column_stats
+from assay.model.data import DataFile
+from assay.model.errors import TableError
+from assay.model.ports import Destination, Frame, Rejects
+from assay.model.quarantine import QUARANTINE
+from assay.model.schema import Schema
+from assay.model.source import POSITION, SOURCE_FILE, Csv, Slice
+from assay.transform.sql import Sql
+
+Relation = duckdb.DuckDBPyRelation
+
+
+class DuckDbSession:
+    """A cursor of the engine; frames of two sessions cannot be mixed."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+        self._held = 0
+
+    def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
+        """Open stored files by field id; no files give an empty frame of the schema."""
+        query = scan_query([str(Path(root, file.path)) for file in files], schema)
+        return _frame(self._cursor.sql(query).set_alias(name))
+
+    def resolve(self, result: Any, node: str) -> Frame:
+        """Return the frame that a function's result stands for; raises TableError where it is none."""
+        if isinstance(result, Sql):
+            for name, given in result.inputs.items():
+                query = _relation(self.resolve(given, node)).sql_query()
+                self._cursor.execute(f"create or replace temp view {quoting.name(name)} as {query}")
+            return _frame(self._cursor.sql(result.text))
+        if isinstance(result, nw.LazyFrame) and isinstance(result.to_native(), Relation):
+            return result
+        raise TableError(
+            f"{node} returned {type(result).__name__}; a table returns a narwhals LazyFrame built from its inputs, "
+            "or assay.sql(...), and does not collect."
+        )
+
+    def columns(self, frame: Frame) -> list[tuple[str, str]]:
+        """Return names and SQL types as DuckDB sees them."""
+        relation = _relation(frame)
+        return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+
+    def definition(self, frame: Frame) -> str:
+        """Return the frame's SQL, with generated names replaced by their order."""
+        return quoting.renumbered(_relation(frame).sql_query())
+
+    def cast(self, frame: Frame, schema: Schema) -> Frame:
+        """Return the schema's columns in its order and types."""
+        relation = _relation(frame)
+        columns = ", ".join(f"cast({quoting.name(c.name)} as {c.type}) as {quoting.name(c.name)}" for c in schema)
+        return _frame(relation.project(columns))
+
+    def hold(self, frame: Frame) -> Frame:
+        """Compute the frame once, into a temporary table of this session."""
+        self._held += 1
+        name = f"held_{self._held}"
+        self._cursor.execute(f"create temp table {name} as {_relation(frame).sql_query()}")
+        return _frame(self._cursor.table(name))
+
+    def fetch(self, frame: Frame) -> list[tuple[Any, ...]]:
+        """Return the rows of a small frame."""
+        return _relation(frame).fetchall()
+
+    def same_rows(self, one: Frame, other: Frame) -> bool:
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE to nine digits."""
+        left, right = (_comparable(_relation(frame)) for frame in (one, other))
+        query = f"select 1 where exists ({left} except all {right}) or exists ({right} except all {left})"
+        return not self._cursor.execute(query).fetchall()
+
+    def write(self, frame: Frame, to: Destination) -> tuple[DataFile, ...]:
+        """Write the frame as Parquet; rows and sizes are read back from the files' footers."""
+        folder = Path(to.root, to.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = self.cast(frame, to.schema)
+        written = self._cursor.execute(_copy_statement(_relation(stored).sql_query(), folder, to)).fetchall()
+        if not written:
+            return ()
+        found = self._cursor.execute(
+            f"select file_name, num_rows from parquet_file_metadata({quoting.array([row[0] for row in written])})"
+        ).fetchall()
+        rows = {Path(path): int(count) for path, count in found}
+        files = []
+        for path, _, size, _, statistics, partition, *_ in written:
+            if rows[Path(path)] == 0:
+                Path(path).unlink()
+                continue
+            files.append(
+                DataFile(
+                    path=Path(path).relative_to(to.root).as_posix(),
+                    rows=rows[Path(path)],
+                    bytes=int(size),
+                    partition=_partition(partition, to.partition_by),
+                    stats={} if to.temporary else column_stats(statistics),
+                )
+            )
+        return tuple(files)
+
+    def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
+        """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
+        relation = _relation(frame)
+        own = [c for c in relation.columns if c not in rejects.reason_columns]
+        values = {c: quoting.name(c) for c in own if c not in (POSITION, SOURCE_FILE)}
+        reasons = ", ".join(
+            f"case when {quoting.name(column)} then {quoting.text(check)} end"
+            for column, check in rejects.reason_columns.items()
+        )
+        return _frame(
+            relation.project(
+                f"{rejects.run}::bigint as run, {quoting.text(rejects.node)} as node, "
+                f"{_or_null(POSITION, own, 'bigint')} as position, {_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
+                "null::bigint as line, null::varchar as raw, null::varchar as raw_encoding, "
+                f"to_json({quoting.struct(values)})::varchar as row, "
+                f"to_json(list_filter([{reasons}], lambda x: x is not null))::varchar as reasons"
+            )
+        )
+
+    def open_csv(self, source: Csv, header: Sequence[str], part: Slice) -> Frame:
+        """Read one delimited file into a frame, every row with its position; unfit lines are left out."""
+        return _frame(self._cursor.sql(csv_reader.read_query(source, header, part)))
+
+    def unfit_lines(self, part: Slice, rejects: Rejects) -> Frame:
+        """Return the lines that the last extraction left out, as rows of the quarantine, and forget them."""
+        lines = self.hold(_frame(self._cursor.sql(csv_reader.unfit_query(part, rejects))))
+        for table in (csv_reader.REJECT_ERRORS, csv_reader.REJECT_SCANS):
+            self._cursor.execute(f"drop table if exists {table}")
+        return lines
+
+
+def scan_query(paths: Sequence[str], schema: Schema) -> str:
+    """Return a SELECT over Parquet files that matches columns by field id, so that renames are harmless."""
+    if not paths:
+        columns = ", ".join(f"cast(null as {c.type}) as {quoting.name(c.name)}" for c in schema)
+        return f"select {columns} where false"
+    fields = ", ".join(
+        f"{c.field_id}: {quoting.struct({'name': quoting.text(c.name), 'type': quoting.text(c.type), 'default_value': 'null'})}"
+        for c in schema
+    )
+    return f"select * from read_parquet({quoting.array(paths)}, schema = map {{{fields}}})"
+
+
+def quarantine_query(paths: Sequence[str]) -> str:
+    """Return a SELECT over files of the quarantine."""
+    return scan_query(paths, QUARANTINE)
+
+
+def _copy_statement(query: str, folder: Path, to: Destination) -> str:
+    ids = quoting.struct({c.name: str(c.field_id) for c in to.schema})
+    options = ["format parquet", f"compression {'snappy' if to.temporary else 'zstd'}", f"field_ids {ids}", "return_stats"]
+    target = folder
+    if to.partition_by:
+        options += [
+            f"partition_by ({', '.join(map(quoting.name, to.partition_by))})",
+            "write_partition_columns true",
+            "hive_file_pattern false",
+            f"filename_pattern {quoting.text(to.prefix + '-{uuid}')}",
+            "overwrite_or_ignore true",
+        ]
+    else:
+        target = folder / f"{to.prefix}-{uuid.uuid4()}.parquet"
+    return f"copy ({query}) to {quoting.text(str(target))} ({', '.join(options)})"
+
+
+def _comparable(relation: Relation) -> str:
+    columns = ", ".join(
+        f"format('{{:.8e}}', {quoting.name(name)})" if str(kind) in ("DOUBLE", "FLOAT") else quoting.name(name)
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    )
+    return f"(select {columns} from ({relation.sql_query()}))"
+
+
+def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> dict[str, str | None]:
+    found = dict(raw or {})
+    return {name: found.get(name) for name in names}
+
+
+def _or_null(column: str, columns: Sequence[str], kind: str) -> str:
+    return quoting.name(column) if column in columns else f"null::{kind}"
+
+
+def _relation(frame: Frame) -> Relation:
+    native = frame.to_native()
+    assert isinstance(native, Relation)
+    return native
+
+
+def _frame(relation: Relation) -> Frame:
+    frame: Frame = nw.from_native(relation)
+    return frame

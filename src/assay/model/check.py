@@ -1,0 +1,103 @@
+"""What a check is: a rule over rows or over a whole table, and what happens when it is broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from narwhals import Expr
+
+Action = Literal["warn", "reject", "block"]
+TableAction = Literal["warn", "block"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowCheck:
+    """A rule that each row keeps or breaks; `broken` is true for rows that break it, and null never breaks."""
+
+    name: str
+    broken: Expr
+    action: Action
+    columns: tuple[str, ...] = ()
+    """The columns it needs, where they are known: a missing one is told at load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """No two rows agree in all of the columns; rows with a null among them are left out."""
+
+    name: str
+    columns: tuple[str, ...]
+    action: TableAction
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """The table holds at least `minimum` rows and at most `maximum`."""
+
+    name: str
+    minimum: int | None
+    maximum: int | None
+    action: TableAction
+
+
+@dataclass(frozen=True, slots=True)
+class FreshWithin:
+    """The largest date of the column is at most `days` before the run's as-of date."""
+
+    name: str
+    column: str
+    days: int
+    action: TableAction
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Every value of the column that is not null stands in a column of another table."""
+
+    name: str
+    column: str
+    other: str
+    other_column: str
+    action: TableAction
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciles:
+    """The sum of the column equals a total over another table."""
+
+    name: str
+    column: str
+    other: str
+    other_column: str | None
+    """The other table's column that is summed (or counted); None counts its rows."""
+    count: bool
+    """Count the values that are not null instead of summing them."""
+    action: TableAction
+
+
+OwnCheck = Unique | RowCount | FreshWithin
+"""Table checks that need the table alone."""
+CrossCheck = References | Reconciles
+"""Table checks that need a second table, and are judged again when either side changed."""
+Check = RowCheck | OwnCheck | CrossCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found: how many rows (or, for a table check, how many cases) break it."""
+
+    check: str
+    action: Action
+    broken: int
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing broke the rule."""
+        return self.broken == 0
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this verdict stops the run's publish."""
+        return not self.passed and self.action == "block"

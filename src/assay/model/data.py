@@ -1,0 +1,107 @@
+"""What is stored: data files, the manifest of what a run staged, and the version that readers see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assay.model.schema import Schema
+from assay.model.source import Slice
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStats:
+    """What a file's footer says of one column; bounds are the values' text form, None where unknown or inexact."""
+
+    lower: str | None
+    upper: str | None
+    nulls: int
+    values: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One Parquet file: path relative to the warehouse, rows and bytes from the file itself."""
+
+    path: str
+    rows: int
+    bytes: int
+    partition: Mapping[str, str | None] = field(default_factory=dict)
+    stats: Mapping[str, ColumnStats] = field(default_factory=dict)
+    slice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One published state of a dataset: what it holds, and what it was made from."""
+
+    id: int
+    """The number of the run that published it."""
+    dataset: str
+    schema: Schema
+    next_field_id: int
+    partition_by: tuple[str, ...]
+    files: tuple[DataFile, ...]
+    fingerprint: str
+    inputs: Mapping[str, int]
+    as_of: str | None = None
+    metadata_location: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows over all files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one attempt staged for one dataset, and what it was made from; recorded once, by an atomic insert."""
+
+    dataset: str
+    attempt: int
+    base: int | None
+    """The version this was compared with (its pointer must still stand at publish), None for a new dataset."""
+    changed: bool
+    """False when the staged content equals the published one: nothing is published for it."""
+    schema: Schema
+    next_field_id: int
+    partition_by: tuple[str, ...]
+    added: tuple[DataFile, ...]
+    removed: tuple[str, ...]
+    fingerprint: str
+    inputs: Mapping[str, int]
+    """The version of each dataset read; this run's own number where this run staged it."""
+    as_of: str | None = None
+    slices: tuple[Slice, ...] = ()
+    """Of a source: its slices as they stand after this run, with the numbers that positions are made of."""
+
+
+TEMPORARY = "view:"
+SOURCE = "source:"
+KEYS = "keys:"
+
+
+def dataset_of_table(layer: str, entity: str) -> str:
+    """Return the dataset of a table: where it is stored, and how SQL names it."""
+    return f"{layer}.{entity}"
+
+
+def dataset_of_keys(table: str) -> str:
+    """Return the dataset that holds the numbers of a table's natural keys."""
+    return f"{KEYS}{table}"
+
+
+def dataset_of_source(pipeline: str, source: str) -> str:
+    """Return the dataset that holds what a pipeline has read from a source."""
+    return f"{SOURCE}{pipeline}.{source}"
+
+
+def dataset_of_view(view: str) -> str:
+    """Return the dataset of a view: it lives as long as its run."""
+    return f"{TEMPORARY}{view}"
+
+
+def is_table(dataset: str) -> bool:
+    """Return whether readers see the dataset."""
+    return not dataset.startswith((TEMPORARY, SOURCE, KEYS))

@@ -1,0 +1,113 @@
+"""The order of a pipeline: nodes after what they read, and the errors of a graph that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from assay.model.errors import DeclarationError, near_miss
+from assay.model.table import RUN, Node, Table
+
+
+def ordered(nodes: Sequence[Node], sources: Collection[str], layers: Sequence[str]) -> dict[str, Node]:
+    """Return the nodes by name, each after all that it reads.
+
+    Raises DeclarationError for a duplicate name, an unknown layer or upstream, a cycle, or an edge back.
+    """
+    by_name = _by_name(nodes, sources)
+    for node in nodes:
+        _check_layer(node, layers)
+        _check_upstream(node, by_name, sources)
+    sorter = TopologicalSorter({node.name: [n for n in node.upstream if n in by_name] for node in nodes})
+    try:
+        order = list(sorter.static_order())
+    except CycleError as error:
+        # graphlib lists a cycle from reader to read; people follow the data.
+        circle = " -> ".join(reversed(error.args[1]))
+        raise DeclarationError(f"These tables read each other in a circle: {circle}.") from None
+    for node in nodes:
+        if isinstance(node, Table):
+            _check_direction(node, by_name, layers)
+    # Equal declarations give equal orders, whatever the sorter's sets did.
+    rank = {name: _depth(name, by_name) for name in order}
+    position = {node.name: n for n, node in enumerate(nodes)}
+    return {name: by_name[name] for name in sorted(order, key=lambda name: (rank[name], position[name]))}
+
+
+def downstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
+    """Return the names and all that follows from them; the nodes stand in order."""
+    found = set(names)
+    for name, node in nodes.items():
+        if found.intersection(node.upstream):
+            found.add(name)
+    return found
+
+
+def upstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
+    """Return the names and every node they read, directly or through others."""
+    found = set(names)
+    for name in reversed(nodes):
+        if name in found:
+            found.update(n for n in nodes[name].upstream if n in nodes)
+    return found
+
+
+def _by_name(nodes: Sequence[Node], sources: Collection[str]) -> dict[str, Node]:
+    by_name: dict[str, Node] = {}
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise DeclarationError(f"{node!r} is no table: write @table(...) above the function.")
+        if node.name in by_name:
+            raise DeclarationError(f"Two tables are named {node.name!r}; a name stands for one table.")
+        if node.name in sources:
+            raise DeclarationError(f"{node.name!r} is both a table and a source; rename one of them.")
+        if node.name == RUN:
+            raise DeclarationError("A table cannot be named 'run': that parameter gives the run's own facts.")
+        by_name[node.name] = node
+    return by_name
+
+
+def _check_layer(node: Node, layers: Sequence[str]) -> None:
+    if isinstance(node, Table) and (node.layer not in layers or not node.entity):
+        guess = near_miss(node.layer, layers)
+        raise DeclarationError(
+            f"{node.name!r} has no layer: a table is named <layer>_<entity>, and the layers are "
+            f"{', '.join(layers)}.{guess}"
+        )
+
+
+def _check_upstream(node: Node, by_name: Mapping[str, Node], sources: Collection[str]) -> None:
+    for parameter, name in node.inputs.items():
+        if name not in by_name and name not in sources:
+            known = [*by_name, *sources]
+            called = f"parameter {parameter!r}" if parameter == name else f"parameter {parameter!r} ({name!r})"
+            raise DeclarationError(
+                f"{node.name}: {called} is no table, view or source of this pipeline.{near_miss(name, known)}"
+            )
+
+
+def _check_direction(node: Table, by_name: Mapping[str, Node], layers: Sequence[str]) -> None:
+    for name in _tables_read(node, by_name):
+        other = by_name[name]
+        if isinstance(other, Table) and layers.index(other.layer) > layers.index(node.layer):
+            raise DeclarationError(
+                f"{node.name} reads {name}, but data flows {' -> '.join(layers)}: "
+                f"a {node.layer} table cannot read a {other.layer} table."
+            )
+
+
+def _tables_read(node: Node, by_name: Mapping[str, Node]) -> set[str]:
+    """Return the tables a node reads, looking through views."""
+    found: set[str] = set()
+    for name in node.upstream:
+        other = by_name.get(name)
+        if isinstance(other, Table):
+            found.add(name)
+        elif other is not None:
+            found |= _tables_read(other, by_name)
+    return found
+
+
+def _depth(name: str, by_name: Mapping[str, Node]) -> int:
+    reads = [n for n in by_name[name].upstream if n in by_name]
+    return 1 + max((_depth(n, by_name) for n in reads), default=0)

@@ -1,0 +1,200 @@
+"""What a run needs from outside: an engine that evaluates, a warehouse that keeps, an observer that shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from narwhals import LazyFrame
+
+from assay.model.data import DataFile, Manifest, Version
+from assay.model.run import NodeRun, RunResult
+from assay.model.schema import Schema
+from assay.model.source import Csv, Slice
+
+Frame = LazyFrame[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where and how a frame is written: a folder under the warehouse, and the names files get there."""
+
+    root: str
+    folder: str
+    """Relative to root; paths of the files written are relative to root too."""
+    prefix: str
+    """Begins every file name: it tells run and attempt apart."""
+    schema: Schema
+    partition_by: tuple[str, ...] = ()
+    temporary: bool = False
+    """A file that only this run reads: written for speed, not for size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """Rows on their way to the quarantine, and how they name themselves there."""
+
+    run: int
+    node: str
+    reason_columns: Mapping[str, str]
+    """Boolean column of the frame -> name of the check it stands for."""
+
+
+class Session(Protocol):
+    """One worker's own place in an engine: frames of two sessions cannot be mixed."""
+
+    def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
+        """Open stored files by field id; no files give an empty frame of the schema."""
+
+    def resolve(self, result: Any, node: str) -> Frame:
+        """Return the frame that a function's result stands for; raises TableError where it is none."""
+
+    def columns(self, frame: Frame) -> list[tuple[str, str]]:
+        """Return names and SQL types as the engine sees them."""
+
+    def definition(self, frame: Frame) -> str:
+        """Return the text of what the frame computes, equal for equal computations."""
+
+    def cast(self, frame: Frame, schema: Schema) -> Frame:
+        """Return the schema's columns in its order and types."""
+
+    def hold(self, frame: Frame) -> Frame:
+        """Compute the frame once, for several uses in this session."""
+
+    def same_rows(self, one: Frame, other: Frame) -> bool:
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE to nine digits."""
+
+    def fetch(self, frame: Frame) -> list[tuple[Any, ...]]:
+        """Return the rows of a small frame."""
+
+    def write(self, frame: Frame, to: Destination) -> tuple[DataFile, ...]:
+        """Write the frame as Parquet; rows and sizes are read back from the files' footers."""
+
+    def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
+        """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
+
+    def open_csv(self, source: Csv, header: Sequence[str], part: Slice) -> Frame:
+        """Read one delimited file into a frame, every row with its position.
+
+        Lines that do not fit the declared columns are left out; `unfit_lines` returns them once the frame was used.
+        """
+
+    def unfit_lines(self, part: Slice, rejects: Rejects) -> Frame:
+        """Return the lines that the last extraction left out, as rows of the quarantine."""
+
+
+class Engine(Protocol):
+    """What evaluates frames."""
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a session for one worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is published, read in one query."""
+
+    versions: Mapping[str, Version]
+    """By dataset."""
+    slices: Mapping[str, tuple[Slice, ...]]
+    """By source dataset, in order of their numbers."""
+    owners: Mapping[str, str]
+    """Dataset -> pipeline that writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandle:
+    """A run under way: its number and the token that fences it."""
+
+    id: int
+    token: int
+    started_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All that one run publishes, in one transaction."""
+
+    pipeline: str
+    manifests: Mapping[str, Manifest]
+    """By dataset; those that changed are published, those that did not are checked to stand."""
+    reads: Mapping[str, int | None]
+    """The plan-time version of every dataset read or written; None where there was none."""
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One line of the history."""
+
+    id: int
+    pipeline: str
+    state: str
+    as_of: str
+    started_at: str
+    ended_at: str | None
+    published: int | None
+    """The order of publishing, None for a run that published nothing."""
+    rows: int
+    problems: tuple[str, ...] = ()
+    tables: tuple[str, ...] = field(default=())
+    """The tables that got new content."""
+
+
+class Warehouse(Protocol):
+    """Where tables live, with the control state beside them. `publish` is the one commit point."""
+
+    url: str
+    root: str
+    """Where data files are written; paths in manifests are relative to it."""
+
+    def state(self) -> State:
+        """Read every published pointer in one query."""
+
+    def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
+        """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
+
+    def renew(self, handle: RunHandle) -> None:
+        """Tell others that the run is alive."""
+
+    def record(self, handle: RunHandle, *manifests: Manifest) -> None:
+        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
+
+    def record_node(self, handle: RunHandle, node: NodeRun) -> None:
+        """Record what a node did, also when it failed."""
+
+    def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
+        """Return what a run has staged, by dataset; only of the datasets named, where some are."""
+
+    def folder(self, dataset: str, run: int) -> str:
+        """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
+
+    def quarantine_folder(self) -> str:
+        """Return the folder of the quarantine's files, relative to root."""
+
+    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
+        """Make durable all that a publish refers to, and return the metadata location of each table."""
+
+    def publish(
+        self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State
+    ) -> None:
+        """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
+
+    def close_run(self, handle: RunHandle, result: RunResult) -> None:
+        """Record the end of a run that published nothing, and give the lease back."""
+
+    def discard(self, run: int) -> None:
+        """Remove the temporary files of a run."""
+
+    def history(self, limit: int) -> list[PastRun]:
+        """Return the newest runs first."""
+
+    def warm_up(self) -> None:
+        """Load what a publish needs, while the engine works."""
+
+
+Observer = Callable[[str, NodeRun | None], None]
+"""Told of every node twice: when it starts (None) and when it has ended. It never changes anything."""

@@ -1,0 +1,126 @@
+"""A run: what was asked for, what each table did, and how it ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from assay.model.check import Verdict
+from assay.model.ledger import Ledger
+
+RunState = Literal["staged", "published", "unchanged", "failed", "undone"]
+Status = Literal["written", "unchanged", "skipped", "computed", "failed", "blocked"]
+"""written: staged with new content. unchanged: equal to what is published, or nothing it reads has changed.
+computed: a view or source was. failed: after its retries. blocked: by something it reads. skipped: not chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a table's function may know of its run."""
+
+    as_of: dt.date
+    """The run's own date: the only clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a user asked of one run."""
+
+    as_of: dt.date
+    select: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    full: bool = False
+    allow_duplicates: bool = False
+    """Whether a file may be loaded whose content is known under another name."""
+    dated: bool = False
+    """Whether the user gave the date, so that stamps show it, rather than the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRun:
+    """What one table, view or source did in one run."""
+
+    name: str
+    status: Status
+    reason: str
+    rows: int | None = None
+    """Rows of the table as it stands if the run is published."""
+    ledger: Ledger = field(default_factory=Ledger)
+    verdicts: tuple[Verdict, ...] = ()
+    attempts: int = 1
+    retried: tuple[str, ...] = ()
+    """The error of each attempt that was retried."""
+    started_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    error: str | None = None
+    quarantine: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from first attempt to last."""
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `--json` prints for one table."""
+        ledger = self.ledger
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "rows": self.rows,
+            "read": dict(ledger.read),
+            "filtered": ledger.filtered_rows,
+            "filtered_by": dict(ledger.filtered),
+            "returned": ledger.returned,
+            "rejected": ledger.rejected,
+            "deduplicated": ledger.deduplicated,
+            "inserted": ledger.inserted,
+            "updated": ledger.updated,
+            "deleted": ledger.deleted,
+            "checks": [
+                {"check": v.check, "action": v.action, "broken": v.broken, "detail": v.detail} for v in self.verdicts
+            ],
+            "attempts": self.attempts,
+            "retried": list(self.retried),
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "seconds": round(self.seconds, 3),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended; `--json` prints `to_json`."""
+
+    run: int | None
+    """The run's number in its warehouse; None when there was nothing to do, so that none was made."""
+    pipeline: str
+    state: RunState
+    as_of: dt.date
+    nodes: Mapping[str, NodeRun]
+    tables: Mapping[str, NodeRun]
+    seconds: float
+    problems: tuple[str, ...] = ()
+    """Why it was not published, a sentence each."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the warehouse now holds what was asked for."""
+        return self.state in ("published", "unchanged")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole result as plain data."""
+        return {
+            "run": self.run,
+            "pipeline": self.pipeline,
+            "state": self.state,
+            "as_of": self.as_of.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "problems": list(self.problems),
+            "tables": {name: node.to_json() for name, node in self.tables.items()},
+            "steps": {name: node.to_json() for name, node in self.nodes.items() if name not in self.tables},
+        }

@@ -1,0 +1,92 @@
+"""Where rows come from, as declared; and the names of the columns that every source gives its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from assay.model.errors import DeclarationError
+from assay.model.schema import Schema, canonical_type
+
+POSITION = "_assay_position"
+"""BIGINT: where the row stands: 22 bits of slice number, 5 of part (see `stack`), 36 of row number in its file."""
+SOURCE_FILE = "_assay_file"
+"""VARCHAR: the name of the slice that delivered the row."""
+EXTRACTED_ON = "_assay_extracted_on"
+"""DATE: the as-of date of the run that delivered the row; kept when the row is computed again."""
+
+PART_BIT = 36
+SLICE_BIT = 41
+SYSTEM_COLUMNS = {POSITION: "BIGINT", SOURCE_FILE: "VARCHAR", EXTRACTED_ON: "DATE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """Delimited text files with a header line; `.gz` is unpacked while reading."""
+
+    path: str
+    """A file, or a pattern with `*`, `?` or `**`; each file is one slice."""
+    columns: Mapping[str, str]
+    """Name in the header (spaces around it do not count) -> SQL type. Other columns of the file are left out."""
+    delimiter: str = ","
+    quote: str = '"'
+    nulls: tuple[str, ...] = ("",)
+    """Texts that mean null when they stand alone in a field."""
+    encoding: str = "utf-8"
+    mirror: bool = False
+    """Whether rows of a file that is gone leave; by default deliveries accumulate."""
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return Schema.of([*self.columns.items(), *SYSTEM_COLUMNS.items()])
+
+
+Source = Csv
+
+
+def csv(
+    path: str,
+    *,
+    columns: Mapping[str, str],
+    delimiter: str = ",",
+    quote: str = '"',
+    nulls: tuple[str, ...] = ("",),
+    encoding: str = "utf-8",
+    mirror: bool = False,
+) -> Csv:
+    """Declare a source of delimited text files.
+
+    `columns` maps the names in the header to SQL types: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "DATE", ...
+    Raises DeclarationError for no columns, an unknown type, or a delimiter that is not one character.
+    """
+    if not columns:
+        raise DeclarationError(f"csv({path!r}) declares no columns: types guessed from files drift between files.")
+    if len(delimiter) != 1 or len(quote) > 1:
+        raise DeclarationError(f"csv({path!r}): delimiter and quote are one character each.")
+    typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
+    return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What tells a file's content: its size and times now, and its sha256."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One delivered file of a source: its name (path relative to the source's root), number, content and rows."""
+
+    name: str
+    number: int
+    identity: FileIdentity
+    extracted_on: str
+    extracted_at_ns: int
+    rows: int = 0

@@ -1,0 +1,197 @@
+"""Tables and views: plain functions with a declaration beside them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import WRAPPER_ASSIGNMENTS
+from typing import Any, Protocol, runtime_checkable
+
+import narwhals as nw
+
+from assay.model.check import Check
+from assay.model.errors import DeclarationError
+from assay.model.rows import Grain, Same
+from assay.model.source import POSITION
+from assay.model.write import Keep, Overwrite, Write
+
+RUN = "run"
+"""The parameter that gives a function the run's own facts; every other parameter names an upstream."""
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """A result that an engine evaluates later; in a unit test it evaluates itself."""
+
+    def evaluate(self) -> nw.LazyFrame[Any]:
+        """Evaluate outside any run and return an ordinary frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A function of the pipeline's graph: its parameters name what it reads."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: Mapping[str, str]
+    """Parameter -> name of the upstream table, view or source; `run` is left out."""
+    rows: Grain = field(default_factory=Same)
+
+    def __post_init__(self) -> None:
+        # A table reads as the function it was made of: name, docstring and signature stay.
+        for attribute in WRAPPER_ASSIGNMENTS:
+            if hasattr(self.function, attribute):
+                object.__setattr__(self, attribute, getattr(self.function, attribute))
+        object.__setattr__(self, "__wrapped__", self.function)
+        object.__setattr__(self, "__name__", self.name)
+
+    @property
+    def wants_run(self) -> bool:
+        """Whether the function depends on the run's date."""
+        return RUN in inspect.signature(self.function).parameters
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """The names of what this reads, each once, in the order of the parameters."""
+        return tuple(dict.fromkeys(self.inputs.values()))
+
+    def __call__(self, *frames: Any, **named: Any) -> Any:
+        """Run the function alone, as a unit test does: Polars, pandas or Arrow frames in, the same kind out."""
+        bound = inspect.signature(self.function).bind(*frames, **named)
+        wrapped = {name: _as_lazy(value) for name, value in bound.arguments.items()}
+        result = self.function(**{name: frame for name, (frame, _) in wrapped.items()})
+        if isinstance(result, Deferred):
+            result = result.evaluate()
+        return _as_given(result, [restore for _, restore in wrapped.values() if restore])
+
+
+@dataclass(frozen=True, eq=False)
+class View(Node):
+    """A shared step: computed once a run, never published."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Node):
+    """A stored result, `<layer>_<entity>`."""
+
+    write: Write = field(default_factory=Overwrite)
+    key: tuple[str, ...] = ()
+    keep: Keep | None = None
+    checks: tuple[Check, ...] = ()
+    partition_by: tuple[str, ...] = ()
+
+    @property
+    def layer(self) -> str:
+        """The part of the name before the first underscore."""
+        return self.name.partition("_")[0]
+
+    @property
+    def entity(self) -> str:
+        """The part of the name after the first underscore."""
+        return self.name.partition("_")[2]
+
+    def named(self, name: str, **inputs: str) -> Table:
+        """Return the same table under another name, with parameters bound to other upstreams.
+
+        So one function serves many like tables: `[load.named(f"bronze_{n}", rows=n) for n in names]`.
+        """
+        if unknown := set(inputs) - set(self.inputs):
+            raise DeclarationError(f"{self.name} has no parameter {sorted(unknown)[0]!r} to bind.")
+        return replace(self, name=name, inputs={**self.inputs, **inputs})
+
+
+def table(
+    *,
+    write: Write | None = None,
+    key: str | Sequence[str] = (),
+    keep: Keep | None = None,
+    checks: Sequence[Check] = (),
+    rows: Grain | None = None,
+    partition_by: str | Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], Table]:
+    """Make a function a table named after it: `bronze_order` is stored as `bronze.order`.
+
+    Args:
+        write: `Overwrite()` (default), `Append()` or `Merge()`.
+        key: the columns that tell rows apart; they must not be null.
+        keep: which of several rows with one key stays: `first_in_source()` or `latest(column)`.
+            Without it, two rows with one key block the publish.
+        checks: rules over rows or the table; what breaks them warns, is rejected, or blocks the publish.
+        rows: how many rows the function returns for those it reads; `same()` by default.
+        partition_by: columns whose values split the stored files.
+    """
+
+    def declare(function: Callable[..., Any]) -> Table:
+        return Table(
+            name=_name_of(function),
+            function=function,
+            inputs=_inputs_of(function),
+            rows=rows or Same(),
+            write=write or Overwrite(),
+            key=_names(key),
+            keep=keep,
+            checks=tuple(checks),
+            partition_by=_names(partition_by),
+        )
+
+    return declare
+
+
+def view(*, rows: Grain | None = None) -> Callable[[Callable[..., Any]], View]:
+    """Make a function a view: a step that several tables share, computed once a run and never published."""
+
+    def declare(function: Callable[..., Any]) -> View:
+        return View(_name_of(function), function, _inputs_of(function), rows or Same())
+
+    return declare
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return function.__name__
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _inputs_of(function: Callable[..., Any]) -> dict[str, str]:
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    inputs = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in named:
+            raise DeclarationError(
+                f"{function.__name__}: *{parameter.name} names no upstream; each parameter is a table, view or source."
+            )
+        if parameter.name != RUN:
+            inputs[parameter.name] = parameter.name
+    return inputs
+
+
+def _as_lazy(value: Any) -> tuple[Any, Callable[[nw.LazyFrame[Any]], Any] | None]:
+    """Return the value as a lazy frame with a position, and how to turn a result back into the value's kind."""
+    frame = nw.from_native(value, pass_through=True)
+    if frame is value and not isinstance(value, nw.DataFrame | nw.LazyFrame):
+        return value, None
+    eager = isinstance(frame, nw.DataFrame)
+    # Functions under test read `position()` though the frames of a test rarely spell it out.
+    added = POSITION not in frame.collect_schema().names()
+    if eager and added:
+        frame = frame.with_row_index(POSITION)
+
+    def restore(result: nw.LazyFrame[Any]) -> Any:
+        if added and POSITION in result.collect_schema().names():
+            result = result.drop(POSITION)
+        if not eager:
+            return result if frame is value else result.to_native()
+        backend = frame.implementation
+        collected = result.collect(backend="pandas" if backend.is_pandas() else str(backend))
+        return collected.to_native()
+
+    return frame.lazy(), restore
+
+
+def _as_given(result: Any, restores: Sequence[Callable[[nw.LazyFrame[Any]], Any]]) -> Any:
+    if not isinstance(result, nw.LazyFrame) or not restores:
+        return result
+    return restores[0](result)

@@ -1,0 +1,97 @@
+"""A run for people: its tables by layer, what became of their rows, and what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from assay.model.run import NodeRun, RunResult
+
+_HEADINGS = ("rows", "filtered", "rejected", "deduplicated", "seconds", "")
+
+
+def summary(result: RunResult) -> str:
+    """Return the text that `assay run` prints."""
+    head = f"{result.pipeline}, as of {result.as_of}"
+    lines = [f"{head}, run {result.run}" if result.run is not None else head, ""]
+    steps = [node for name, node in result.nodes.items() if name not in result.tables]
+    groups = {"sources and views": steps} if any(node.attempts for node in steps) else {}
+    for name, node in result.tables.items():
+        groups.setdefault(name.partition("_")[0], []).append(node)
+    width = max((len(_label(node, layer)) for layer, nodes in groups.items() for node in nodes), default=0) + 2
+    for layer, nodes in groups.items():
+        lines += _layer(layer, nodes, max(width, 22))
+    lines += [f"warning: {text}" for text in _warnings(result)]
+    lines += [f"problem: {text}" for text in result.problems]
+    return "\n".join([*lines, _last_line(result)])
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Iterable[int] = (0,)) -> list[str]:
+    """Return rows of text as lines of columns; those listed in `left` begin at the left."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+    to_left = set(left)
+    return [
+        "  ".join(cell.ljust(w) if n in to_left else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def _layer(layer: str, nodes: Sequence[NodeRun], width: int) -> list[str]:
+    rows = [_cells(node) for node in nodes]
+    total = sum(node.rows or 0 for node in nodes)
+    title = [layer.ljust(width), *(h.rjust(12) for h in _HEADINGS[:-1])]
+    body = [
+        "  ".join([("  " + _label(node, layer)).ljust(width), *(c.rjust(10) for c in cells[:-1])]) + f"  {cells[-1]}"
+        for node, cells in zip(nodes, rows, strict=True)
+    ]
+    lines = ["".join(title).rstrip(), *(line.rstrip() for line in body)]
+    if layer != "sources and views":
+        lines.append("  ".join([f"  {len(nodes)} tables".ljust(width), f"{total:,}".rjust(10)]))
+    return [*lines, ""]
+
+
+def _label(node: NodeRun, layer: str) -> str:
+    return node.name.removeprefix(f"{layer}_")
+
+
+def _cells(node: NodeRun) -> list[str]:
+    ledger = node.ledger
+    if node.status in ("failed", "blocked"):
+        return ["-"] * 5 + [f"{node.status}: {node.error or node.reason}"]
+    rows = "-" if node.rows is None else f"{node.rows:,}"
+    if not node.attempts:
+        return [rows, "-", "-", "-", "-", f"{node.status}: {node.reason}"]
+    note = f"{node.status}: {node.reason}" if node.status == "unchanged" else ""
+    if node.retried:
+        note = f"{note} ({node.attempts} attempts)".strip()
+    return [
+        rows,
+        f"{ledger.filtered_rows:,}",
+        f"{ledger.rejected:,}",
+        f"{ledger.deduplicated:,}",
+        f"{node.seconds:.2f}",
+        note,
+    ]
+
+
+def _warnings(result: RunResult) -> list[str]:
+    return [
+        f"{node.name}: check {v.check} is broken by {v.broken:,} {'row' if v.broken == 1 else 'rows'} ({v.action})"
+        for node in result.nodes.values()
+        for v in node.verdicts
+        if not v.passed and not v.blocks
+    ]
+
+
+def _last_line(result: RunResult) -> str:
+    written = [node for node in result.tables.values() if node.status == "written"]
+    seconds = f"{result.seconds:.1f} s"
+    match result.state:
+        case "published":
+            rows = sum(node.rows or 0 for node in written)
+            return f"published {len(written)} tables with {rows:,} rows in {seconds}"
+        case "unchanged":
+            return f"unchanged: the published tables are what this run would publish ({seconds})"
+        case _:
+            failed = [node.name for node in result.nodes.values() if node.status == "failed"]
+            named = f" because of {', '.join(failed)}" if failed else ""
+            return f"failed{named}: nothing was published ({seconds})"

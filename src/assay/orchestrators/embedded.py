@@ -1,0 +1,199 @@
+"""The embedded orchestrator: a whole run in this process, tables side by side in threads."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from assay.model.errors import ConflictError, LeaseError
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Engine, Observer, Warehouse
+from assay.model.run import NodeRun, RunOptions, RunResult, RunState
+from assay.runtime.execute import blocked, execute, skipped
+from assay.runtime.gate import judge
+from assay.runtime.plan import Plan, make_plan
+from assay.runtime.publish import publish
+from assay.runtime.trace import Traced, trace
+from assay.runtime.work import Work
+from assay.settings import Settings
+
+_REPLANS = 3
+"""How often a run starts over when others publish what it reads."""
+_HEARTBEAT_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What runs pipelines in this process."""
+
+    engine: Engine
+    warehouse: Warehouse
+    settings: Settings
+    observers: tuple[Observer, ...] = ()
+
+    def plan(self, pipeline: Pipeline, options: RunOptions) -> Plan:
+        """Return what a run would do, and why; changes nothing."""
+        return self._plan(pipeline, trace(pipeline, self.engine), options)
+
+    def run(self, pipeline: Pipeline, options: RunOptions) -> RunResult:
+        """Run a pipeline and publish all of it, or nothing.
+
+        Raises UsageError for what is wrong before any table is computed, LeaseError where another run is at work.
+        """
+        began = dt.datetime.now(dt.UTC)
+        traced = trace(pipeline, self.engine)
+        for left in reversed(range(_REPLANS)):
+            plan = self._plan(pipeline, traced, options)
+            if plan.nothing_to_do:
+                return _nothing_done(pipeline, plan, began)
+            self.warehouse.warm_up()
+            patience = self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
+            handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=patience)
+            # Others may have published while this run waited for its turn.
+            plan = self._plan(pipeline, traced, options)
+            work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
+            try:
+                return self._carry_out(work, began)
+            except ConflictError:
+                if not left:
+                    raise
+        raise AssertionError("the last conflict is raised")
+
+    def _plan(self, pipeline: Pipeline, traced: Mapping[str, Traced], options: RunOptions) -> Plan:
+        return make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
+
+    def _carry_out(self, work: Work, began: dt.datetime) -> RunResult:
+        nodes: dict[str, NodeRun] = {}
+        try:
+            with _heartbeat(work):
+                _run_nodes(work, nodes, self.observers)
+                nodes, problems = judge(work, nodes)
+                result = _result(work, nodes, problems, began)
+                if not problems:
+                    publish(work, result)
+        except BaseException as error:
+            self._abandon(work, nodes, error, began)
+            raise
+        if problems:
+            work.warehouse.close_run(work.handle, result)
+        work.warehouse.discard(work.handle.id)
+        return result
+
+    def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> None:
+        """Close a run that ends by an error, so that the next need not wait for its lease to run out."""
+        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        try:
+            work.warehouse.close_run(work.handle, _result(work, nodes, (why,), began))
+        except LeaseError:
+            # Another run has taken over and marked this one failed already.
+            return
+        work.warehouse.discard(work.handle.id)
+
+
+def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
+    """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
+    reads = {name: set() for name in work.plan.sources} | {
+        name: {read for read in node.upstream if read in work.plan.steps} for name, node in work.pipeline.nodes.items()
+    }
+    sorter = TopologicalSorter(reads)
+    sorter.prepare()
+    with ThreadPoolExecutor(work.settings.worker_count, thread_name_prefix="assay") as pool:
+        running: dict[Future[NodeRun], str] = {}
+        try:
+            while sorter.is_active():
+                for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
+                    if (settled := _settled(work, name, reads[name], nodes)) is not None:
+                        _end(settled, nodes, observers)
+                        sorter.done(name)
+                    else:
+                        running[pool.submit(_observed, work, name, observers)] = name
+                if running:
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        _end(future.result(), nodes, observers)
+                        sorter.done(running.pop(future))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun]) -> NodeRun | None:
+    """Return the record of a node that need not run."""
+    if work.plan.steps[name].action == "skip":
+        return skipped(work.pipeline, work.plan, name)
+    for read in reads:
+        if nodes[read].status == "failed":
+            return blocked(work, name, read)
+        if nodes[read].status == "blocked":
+            return blocked(work, name, nodes[read].reason.removesuffix(" failed"))
+    return None
+
+
+def _observed(work: Work, name: str, observers: tuple[Observer, ...]) -> NodeRun:
+    for observer in observers:
+        observer(name, None)
+    return execute(work, name)
+
+
+def _end(node: NodeRun, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
+    nodes[node.name] = node
+    for observer in observers:
+        observer(node.name, node)
+
+
+def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...], began: dt.datetime) -> RunResult:
+    state: RunState = "failed" if problems else "unchanged"
+    changed = any(node.status == "written" for node in nodes.values())
+    changed = changed or any(node.status == "computed" and node.name in work.plan.sources for node in nodes.values())
+    if changed and not problems:
+        state = "published"
+    return RunResult(
+        run=work.handle.id,
+        pipeline=work.pipeline.name,
+        state=state,
+        as_of=work.plan.options.as_of,
+        nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
+        tables={name: nodes[name] for name in work.pipeline.tables if name in nodes},
+        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+        problems=problems,
+    )
+
+
+def _nothing_done(pipeline: Pipeline, plan: Plan, began: dt.datetime) -> RunResult:
+    nodes = {name: skipped(pipeline, plan, name) for name in plan.steps}
+    return RunResult(
+        run=None,
+        pipeline=pipeline.name,
+        state="unchanged",
+        as_of=plan.options.as_of,
+        nodes=nodes,
+        tables={name: nodes[name] for name in pipeline.tables},
+        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+    )
+
+
+@contextmanager
+def _heartbeat(work: Work) -> Iterator[None]:
+    """Renew the lease until the block ends; a lease that was lost shows at the publish."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(_HEARTBEAT_SECONDS):
+            try:
+                work.warehouse.renew(work.handle)
+            except LeaseError:
+                return
+
+    thread = threading.Thread(target=beat, name="assay-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,211 @@
+"""The one place that names concrete classes: settings become warehouse, engine and orchestrator."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.model.errors import DeclarationError, UsageError, near_miss
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Observer, PastRun
+from assay.model.run import RunOptions, RunResult
+from assay.settings import Settings, load
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from assay.orchestrators.embedded import Embedded
+    from assay.runtime.plan import Plan
+    from assay.warehouses.iceberg.store import IcebergWarehouse
+
+Location = str | os.PathLike[str]
+
+
+def run(
+    pipeline: Pipeline | str,
+    *,
+    warehouse: Location | None = None,
+    sources: Mapping[str, Location] | None = None,
+    as_of: dt.date | None = None,
+    select: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    full: bool = False,
+    allow_duplicates: bool = False,
+    settings: Settings | None = None,
+    observers: Sequence[Observer] = (),
+) -> RunResult:
+    """Run a pipeline: publish all of its tables, or nothing.
+
+    Args:
+        pipeline: a Pipeline, a name in assay.toml, or "module:object".
+        warehouse: the lake's folder; by default what the settings say.
+        sources: source name -> path to read instead of the declared one.
+        as_of: the run's own date; today by default.
+        select: tables to compute: "name", "+name" with what it reads, "name+" with what follows.
+        layers: layers to compute.
+        full: compute everything anew.
+        allow_duplicates: load a file although its content is known under another name.
+        settings: instead of those of assay.toml and the environment.
+        observers: told of each table as it starts and ends.
+
+    Returns:
+        The result, also of a run that failed; `result.ok` tells, `result.tables["bronze_order"].rows` counts.
+
+    Raises:
+        UsageError: the declaration or an input as a whole is wrong; nothing was changed.
+        ConflictError: others kept publishing what this run reads.
+        LeaseError: another run of the pipeline is at work.
+    """
+    chosen = settings or current_settings()
+    options = RunOptions(
+        as_of=as_of or dt.datetime.now(dt.UTC).date(),
+        select=tuple(select),
+        layers=tuple(layers),
+        full=full,
+        allow_duplicates=allow_duplicates,
+        dated=as_of is not None,
+    )
+    target = _resolve(pipeline, sources, chosen)
+    with _embedded(chosen, warehouse, observers) as embedded:
+        return embedded.run(target, options)
+
+
+def plan(
+    pipeline: Pipeline | str,
+    *,
+    warehouse: Location | None = None,
+    sources: Mapping[str, Location] | None = None,
+    as_of: dt.date | None = None,
+    select: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    full: bool = False,
+    allow_duplicates: bool = False,
+    settings: Settings | None = None,
+) -> Plan:
+    """Return what `run` with the same arguments would do, and why; changes nothing."""
+    chosen = settings or current_settings()
+    options = RunOptions(
+        as_of or dt.datetime.now(dt.UTC).date(), tuple(select), tuple(layers), full, allow_duplicates, as_of is not None
+    )
+    target = _resolve(pipeline, sources, chosen)
+    with _embedded(chosen, warehouse, ()) as embedded:
+        return embedded.plan(target, options)
+
+
+def connect(warehouse: Location | None = None, *, at: int | None = None) -> DuckDBPyConnection:
+    """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
+
+    All tables are of one published state: the newest, or that after run `at`. Schema `meta` holds runs, ledger,
+    checks, versions, slices and the quarantine. Raises WarehouseError where there is no warehouse.
+    """
+    from assay.engines.duckdb.reader import open_reader
+
+    lake = _lake(current_settings(), warehouse, create=False)
+    control = lake.control_rows()
+    return open_reader(lake.root, lake.state(at), control, [str(row["path"]) for row in control["quarantine_file"]])
+
+
+def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
+    """Return the newest runs first."""
+    return _lake(current_settings(), warehouse, create=False).history(limit)
+
+
+def find_pipeline(name: str, settings: Settings) -> Pipeline:
+    """Load a pipeline by its name in assay.toml or as "module:object".
+
+    Modules are found from the folder of assay.toml and the current one. Raises DeclarationError with the near miss.
+    """
+    target = settings.pipelines.get(name, name)
+    module_name, colon, attribute = target.partition(":")
+    if not colon:
+        raise DeclarationError(
+            f"{name!r} is no pipeline of assay.toml.{near_miss(name, settings.pipelines)} "
+            "Write a name from there, or module:object, as in orders:orders."
+        )
+    for folder in (os.getcwd(), os.path.abspath(settings.folder)):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise DeclarationError(f"There is no module {module_name!r} to load {name!r} from.") from None
+        raise
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Pipeline):
+        pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline)]
+        raise DeclarationError(
+            f"{module_name} has no pipeline {attribute!r}.{near_miss(attribute, pipelines)} "
+            f"It has: {', '.join(pipelines) or 'none'}."
+        )
+    return found
+
+
+def current_settings() -> Settings:
+    """Return the settings that hold in the current folder."""
+    return load(os.environ, Path.cwd())
+
+
+def _resolve(pipeline: Pipeline | str, sources: Mapping[str, Location] | None, settings: Settings) -> Pipeline:
+    found = find_pipeline(pipeline, settings) if isinstance(pipeline, str) else pipeline
+    # What is given with a run counts from where the run is started; what a pipeline declares, from assay.toml.
+    return found.reading({name: os.path.abspath(path) for name, path in (sources or {}).items()})
+
+
+@contextmanager
+def _embedded(settings: Settings, warehouse: Location | None, observers: Sequence[Observer]) -> Iterator[Embedded]:
+    from assay.engines.duckdb.engine import DuckDbEngine
+    from assay.orchestrators.embedded import Embedded
+
+    lake = _lake(settings, warehouse, create=True)
+    # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
+    engine = DuckDbEngine(threads=max(1, _cores() // settings.worker_count), memory_limit=settings.memory_limit)
+    try:
+        yield Embedded(engine, lake, settings, tuple(observers))
+    finally:
+        engine.close()
+
+
+def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> IcebergWarehouse:
+    from assay.warehouses.iceberg.store import IcebergWarehouse
+
+    if warehouse is not None:
+        place = os.path.abspath(warehouse) if "://" not in str(warehouse) else str(warehouse)
+    else:
+        place = os.path.join(settings.folder, settings.warehouse)
+    if "://" in place or place.startswith("postgresql:"):
+        raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
+    return IcebergWarehouse(Path(place), create=create)
+
+
+def _cores() -> int:
+    return replace(Settings(), workers=0).worker_count
+
+
+def stored_name(connection: DuckDBPyConnection, table: str) -> str:
+    """Return how SQL names a table that people name `gold_daily_revenue`; raises UsageError with the near miss."""
+    rows = connection.execute(
+        "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
+    ).fetchall()
+    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in rows}
+    wanted = table.replace(".", "_", 1)
+    if wanted not in names:
+        raise UsageError(
+            f"There is no published table {table!r}.{near_miss(wanted, names)} There are: {', '.join(names) or 'none'}."
+        )
+    return names[wanted]
+
+
+def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:
+    """Write a pipeline's sample data and return the path of each source; raises DeclarationError where it has none."""
+    found = find_pipeline(pipeline, current_settings()) if isinstance(pipeline, str) else pipeline
+    if found.sample is None:
+        raise DeclarationError(f"{found.name} makes no sample data.")
+    return found.sample(folder, rows=rows, seed=seed)

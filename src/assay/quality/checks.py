@@ -1,0 +1,168 @@
+"""The rules that tables can carry, and how each is counted over a frame."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import narwhals as nw
+from narwhals import Expr, LazyFrame, col, lit
+
+from assay.model.check import (
+    Action,
+    CrossCheck,
+    FreshWithin,
+    OwnCheck,
+    Reconciles,
+    References,
+    RowCheck,
+    RowCount,
+    TableAction,
+    Unique,
+)
+from assay.model.errors import DeclarationError
+
+BROKEN = "broken"
+"""The column of every count: how many rows, or cases, break the check."""
+
+
+def fails_when(name: str, broken: Expr, action: Action = "warn") -> RowCheck:
+    """Return a check of your own: the expression is true for rows that break it; null breaks nothing."""
+    return RowCheck(name, broken, action)
+
+
+def not_null(*columns: str, action: Action = "block") -> RowCheck:
+    """Return a check broken by rows in which one of the columns is null."""
+    _need_columns("not_null", columns)
+    return RowCheck(
+        f"not_null({', '.join(columns)})",
+        nw.any_horizontal(*(col(c).is_null() for c in columns), ignore_nulls=True),
+        action,
+        columns,
+    )
+
+
+def between(column: str, low: Any, high: Any, action: Action = "warn") -> RowCheck:
+    """Return a check broken by rows in which the column is below `low` or above `high`."""
+    return RowCheck(f"between({column}, {low}, {high})", (col(column) < low) | (col(column) > high), action, (column,))
+
+
+def accepted(column: str, values: Sequence[Any], action: Action = "warn") -> RowCheck:
+    """Return a check broken by rows whose value is not one of those listed."""
+    listed = ", ".join(map(str, values))
+    return RowCheck(f"accepted({column}: {listed})", ~col(column).is_in(list(values)), action, (column,))
+
+
+def unique(*columns: str, action: TableAction = "block") -> Unique:
+    """Return a check broken by each row beyond the first of those that agree in all the columns."""
+    _need_columns("unique", columns)
+    return Unique(f"unique({', '.join(columns)})", columns, action)
+
+
+def row_count(*, min: int | None = None, max: int | None = None, action: TableAction = "warn") -> RowCount:  # noqa: A002
+    """Return a check broken by a table with fewer rows than `min`, or more than `max`."""
+    if min is None and max is None:
+        raise DeclarationError("row_count() needs min=, max= or both.")
+    limits = [f"min={min}"] * (min is not None) + [f"max={max}"] * (max is not None)
+    return RowCount(f"row_count({', '.join(limits)})", min, max, action)
+
+
+def fresh_within(column: str, *, days: int, action: TableAction = "warn") -> FreshWithin:
+    """Return a check broken when the newest date of the column is more than `days` before the run's as-of date."""
+    return FreshWithin(f"fresh_within({column}, {days} days)", column, days, action)
+
+
+def references(column: str, other: str, action: TableAction = "block") -> References:
+    """Return a check broken by each row whose value does not stand in the other table: `"silver_customer.id"`."""
+    table, other_column = _dotted("references", other)
+    if other_column is None:
+        raise DeclarationError(f"references({column!r}, {other!r}): name the column too, as in '{other}.{column}'.")
+    return References(f"references({column}, {other})", column, table, other_column, action)
+
+
+def reconciles(column: str, other: str, *, count: bool = False, action: TableAction = "block") -> Reconciles:
+    """Return a check broken when the sum of the column differs from a total over another table.
+
+    `"silver_booking.booking_value"` is that column's sum, with `count=True` the number of its values;
+    `"silver_booking"` alone is the number of rows. Sums of DOUBLE agree within 1e-9 of their size.
+    """
+    table, other_column = _dotted("reconciles", other)
+    return Reconciles(f"reconciles({column}, {other})", column, table, other_column, count, action)
+
+
+def any_broken(checks: Sequence[RowCheck]) -> Expr:
+    """Return an expression that is true for rows breaking at least one of the checks."""
+    return nw.any_horizontal(*(broken(check) for check in checks), ignore_nulls=True) if checks else lit(value=False)
+
+
+def broken(check: RowCheck) -> Expr:
+    """Return the check's expression with null read as not broken."""
+    return check.broken.fill_null(value=False)
+
+
+def count_own(frame: LazyFrame[Any], check: OwnCheck, as_of: dt.date) -> LazyFrame[Any]:
+    """Return one row whose column `broken` counts how often the table breaks its own check."""
+    match check:
+        case Unique(columns=columns):
+            complete = frame.filter(*(~col(c).is_null() for c in columns))
+            each = complete.group_by(*columns).agg(_assay_n=nw.len())
+            return each.select((col("_assay_n").sum() - nw.len()).alias(BROKEN))
+        case RowCount(minimum=low, maximum=high):
+            rows = frame.select(_assay_n=nw.len())
+            outside = col("_assay_n") < (low or 0)
+            if high is not None:
+                outside = outside | (col("_assay_n") > high)
+            return rows.select(nw.when(outside).then(lit(1)).otherwise(lit(0)).alias(BROKEN))
+        case FreshWithin(column=column, days=days):
+            newest = frame.select(_assay_newest=col(column).cast(nw.Date()).max())
+            stale = col("_assay_newest").is_null() | (col("_assay_newest") < as_of - dt.timedelta(days=days))
+            return newest.select(nw.when(stale).then(lit(1)).otherwise(lit(0)).alias(BROKEN))
+        case _:
+            assert_never(check)
+
+
+def count_orphans(frame: LazyFrame[Any], check: References, other: LazyFrame[Any]) -> LazyFrame[Any]:
+    """Return one row whose column `broken` counts the rows that refer to nothing."""
+    known = other.select(col(check.other_column).alias(check.column)).unique(subset=[check.column])
+    given = frame.select(check.column).filter(~col(check.column).is_null())
+    return given.join(known, on=check.column, how="anti").select(nw.len().alias(BROKEN))
+
+
+def total_of(frame: LazyFrame[Any], column: str | None, *, count: bool) -> LazyFrame[Any]:
+    """Return one row with a total: the column's sum, the number of its values, or (no column) the number of rows."""
+    if column is None:
+        return frame.select(nw.len().alias("total"))
+    return frame.select((col(column).count() if count else col(column).sum()).alias("total"))
+
+
+def agree(one: Any, other: Any) -> bool:
+    """Return whether two totals are equal; floats within 1e-9 of their size."""
+    if isinstance(one, float) or isinstance(other, float):
+        return abs(float(one) - float(other)) <= 1e-9 * max(abs(float(one)), abs(float(other)), 1.0)
+    return bool(one == other)
+
+
+def columns_of(check: RowCheck | OwnCheck | CrossCheck) -> tuple[str, ...]:
+    """Return the columns of its own table that a check needs, as far as they are known."""
+    match check:
+        case RowCheck(columns=columns) | Unique(columns=columns):
+            return columns
+        case RowCount():
+            return ()
+        case FreshWithin(column=column) | References(column=column) | Reconciles(column=column):
+            return (column,)
+        case _:
+            assert_never(check)
+
+
+def _need_columns(name: str, columns: tuple[str, ...]) -> None:
+    if not columns:
+        raise DeclarationError(f"{name}() names at least one column.")
+
+
+def _dotted(name: str, other: str) -> tuple[str, str | None]:
+    table, dot, column = other.partition(".")
+    if not table or (dot and not column):
+        raise DeclarationError(f"{name}(..., {other!r}): write the other side as 'silver_customer.customer_id'.")
+    return table, column or None

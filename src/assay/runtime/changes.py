@@ -1,0 +1,115 @@
+"""What changed: new rows against the published ones, by key or as a whole, and the stamps that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import narwhals as nw
+from narwhals import Expr, col, lit, when
+
+from assay.model.ports import Frame, Session
+from assay.model.schema import Column, Schema
+from assay.model.table import Table
+from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Merge
+from assay.runtime.work import Dataset, Work
+
+_WAS = "_assay_was_"
+_FOUND = "_assay_found"
+_DIFFERS = "_assay_differs"
+_MOVED = "_assay_moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A table's new rows, complete with stamps, and how they differ from the published ones."""
+
+    frame: Frame
+    changed: bool
+    inserted: int
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+
+
+def compare(work: Work, table: Table, session: Session, rows: Frame, count: int, before: Dataset | None) -> Changes:
+    """Compare the table's rows (`count` of them) with the published version."""
+    if before is None:
+        return Changes(_stamped_new(work, table, rows), changed=True, inserted=count)
+    stored = work.traced[table.name].stored
+    if table.key:
+        return _compare_by_key(work, table, session, rows, before)
+    if _pairs(stored) == _pairs(before.schema) and count == before.rows:
+        was = before.open(work, session, stored, "published")
+        if session.same_rows(session.cast(rows, stored), was):
+            return Changes(rows, changed=False, inserted=0, unchanged=count)
+    return Changes(rows, changed=True, inserted=count, deleted=before.rows)
+
+
+def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, before: Dataset) -> Changes:
+    stored = work.traced[table.name].stored
+    shared = [c for c in stored if c.name in before.schema and before.schema[c.name].type == c.type]
+    same_shape = _pairs(stored) == _pairs(before.schema)
+    was = before.open(work, session, Schema(tuple(before.schema[c.name] for c in shared)), "published")
+    was = was.select(
+        *table.key, lit(value=True).alias(_FOUND), *(col(c.name).alias(_WAS + c.name) for c in shared if c.name not in table.key)
+    )
+    joined = rows.join(was, on=list(table.key), how="left").with_columns(col(_FOUND).fill_null(value=False))
+    surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
+    business = [c for c in shared if not c.is_system and c.name not in (*table.key, *STAMPS, surrogate)]
+    system = [c for c in shared if (c.is_system or c.name == surrogate) and c.name not in table.key]
+    same_business = _pairs(stored.without(*STAMPS)) == _pairs(before.schema.without(*STAMPS))
+    differs = _any_distinct(business) if same_business else lit(value=True)
+    flagged = joined.with_columns(
+        (col(_FOUND) & differs).alias(_DIFFERS), (col(_FOUND) & _any_distinct(system)).alias(_MOVED)
+    )
+    flags = [col(name).cast(nw.Int64()).sum().alias(name) for name in (_FOUND, _DIFFERS, _MOVED)]
+    held = session.hold(flagged)
+    ((count, found, updated, moved),) = session.fetch(held.select(nw.len().alias("rows"), *flags))
+    inserted, deleted = int(count) - int(found), before.rows - int(found)
+    return Changes(
+        frame=_stamped(work, table, held, [c.name for c in shared]),
+        changed=bool(inserted or updated or moved or deleted) or not same_shape,
+        inserted=inserted,
+        updated=int(updated),
+        unchanged=int(found) - int(updated),
+        deleted=deleted,
+    )
+
+
+def _stamped_new(work: Work, table: Table, rows: Frame) -> Frame:
+    if not table.write.stamps:
+        return rows
+    return rows.with_columns(*(lit(work.stamp).alias(name) for name in STAMPS))
+
+
+def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) -> Frame:
+    """Carry created_at over for every known key, updated_at for those whose business columns are as before."""
+    if not table.write.stamps:
+        return flagged
+    now = lit(work.stamp)
+    if CREATED_AT not in shared or UPDATED_AT not in shared:
+        return flagged.with_columns(now.alias(CREATED_AT), now.alias(UPDATED_AT))
+    created = when(col(_FOUND)).then(col(_WAS + CREATED_AT)).otherwise(now)
+    updated = when(col(_FOUND) & ~col(_DIFFERS)).then(col(_WAS + UPDATED_AT)).otherwise(now)
+    return flagged.with_columns(created.alias(CREATED_AT), updated.alias(UPDATED_AT))
+
+
+def _any_distinct(columns: Sequence[Column]) -> Expr:
+    if not columns:
+        return lit(value=False)
+    return nw.any_horizontal(*(_distinct(c) for c in columns), ignore_nulls=True)
+
+
+def _distinct(column: Column) -> Expr:
+    """IS DISTINCT FROM: null equals null, and DOUBLE within 1e-9 of its size."""
+    now, was = col(column.name), col(_WAS + column.name)
+    differs = now != was
+    if column.type in ("DOUBLE", "REAL"):
+        size = nw.max_horizontal(now.abs(), was.abs(), lit(1.0))
+        differs = differs & ((now - was).abs() > size * 1e-9)
+    return differs.fill_null(value=False) | (now.is_null() != was.is_null())
+
+
+def _pairs(schema: Schema) -> list[tuple[str, str]]:
+    return [(c.name, c.type) for c in schema]

@@ -1,0 +1,113 @@
+"""Deliveries: which files of a source are new, replaced, known or gone, and the slices they become."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.model.data import dataset_of_source
+from assay.model.errors import SourceError
+from assay.model.pipeline import Pipeline
+from assay.model.ports import State
+from assay.model.run import RunOptions
+from assay.model.source import Slice, Source
+from assay.sources import files
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """What a run does with one source."""
+
+    slices: tuple[Slice, ...]
+    """All slices as they will stand, in order of their numbers; rows of those to be read are not known yet."""
+    to_read: frozenset[str]
+    """Names of the slices that must be read."""
+    gone: frozenset[str]
+    """Names of slices that leave."""
+    reason: str
+
+    @property
+    def changes(self) -> bool:
+        """Whether any slice comes, changes or leaves."""
+        return bool(self.to_read or self.gone)
+
+
+def plan_source(
+    pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions, folder: Path
+) -> SourcePlan:
+    """Compare a source's files with the published slices.
+
+    Raises SourceError for a file that cannot be read as declared, or one whose content is known under another name.
+    """
+    dataset = dataset_of_source(pipeline.name, name)
+    source = pipeline.sources[name]
+    known = {part.name: part for part in state.slices.get(dataset, ())}
+    version = state.versions.get(dataset)
+    reread = options.full or (version is not None and version.fingerprint != fingerprint)
+    found = [files.identify(d, None if reread else known.get(d.name)) for d in files.find(source, folder)]
+    if version is not None and version.fingerprint != fingerprint:
+        _check_all_there(name, known, found)
+    fresh = [d for d in found if reread or d.name not in known or d.identity.sha256 != known[d.name].identity.sha256]
+    if not options.allow_duplicates:
+        _refuse_duplicates(name, fresh, known)
+    gone = frozenset(known) - {d.name for d in found} if source.mirror else frozenset()
+    slices = _slices(source, fresh, known, gone, options)
+    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, _reason(fresh, known, gone, reread=reread))
+
+
+def _slices(
+    source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], options: RunOptions
+) -> tuple[Slice, ...]:
+    now = time.time_ns()
+    after = {name: part for name, part in known.items() if name not in gone}
+    number = max((part.number for part in known.values()), default=0)
+    for delivery in fresh:
+        files.header_of(source, delivery.identity.path)
+        before = known.get(delivery.name)
+        if before is None:
+            number += 1
+        same = before is not None and before.identity.sha256 == delivery.identity.sha256
+        after[delivery.name] = Slice(
+            name=delivery.name,
+            # A replaced slice keeps its place among the others, and so its rows their rank.
+            number=before.number if before else number,
+            identity=delivery.identity,
+            extracted_on=before.extracted_on if before and same else options.as_of.isoformat(),
+            extracted_at_ns=now,
+        )
+    return tuple(sorted(after.values(), key=lambda part: part.number))
+
+
+def _refuse_duplicates(source: str, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
+    by_content = {part.identity.sha256: name for name, part in known.items()}
+    for delivery in fresh:
+        twin = by_content.setdefault(delivery.identity.sha256, delivery.name)
+        if twin != delivery.name:
+            raise SourceError(
+                f"{delivery.identity.path}: source {source!r} already has this content as {twin!r}, and its rows would "
+                "count twice. Leave the file out, or allow it by --allow-duplicates."
+            )
+
+
+def _check_all_there(source: str, known: Mapping[str, Slice], found: list[files.Delivery]) -> None:
+    missing = sorted(set(known) - {d.name for d in found})
+    if missing:
+        raise SourceError(
+            f"Source {source!r} is declared differently than when {missing[0]!r} was read, so every delivery must be "
+            f"read again, but {len(missing)} of them {'is' if len(missing) == 1 else 'are'} gone: {', '.join(missing)}."
+        )
+
+
+def _reason(fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], *, reread: bool) -> str:
+    new = [d.name for d in fresh if d.name not in known]
+    replaced = [d.name for d in fresh if d.name in known]
+    parts = []
+    if new:
+        parts.append(f"new delivery {', '.join(new[:3])}" + (f" and {len(new) - 3} more" if len(new) > 3 else ""))
+    if replaced:
+        parts.append(f"{', '.join(replaced[:3])} {'is read again' if reread else 'has new content'}")
+    if gone:
+        parts.append(f"{len(gone)} files are gone")
+    return "; ".join(parts) or "its files are as they were"

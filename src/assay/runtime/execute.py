@@ -1,0 +1,99 @@
+"""Executing one step of a run, in whatever process: retries, sessions, and the record of what happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import stamina
+
+from assay.model.errors import AssayError
+from assay.model.pipeline import Pipeline
+from assay.model.run import NodeRun, Status
+from assay.runtime.extract import extract
+from assay.runtime.plan import NOT_SELECTED, Plan, dataset_of
+from assay.runtime.stage import stage_table, stage_view
+from assay.runtime.work import Work
+
+
+def execute(work: Work, name: str) -> NodeRun:
+    """Run one source, view or table of a run, with its retries, and record what it did; never raises for its fault."""
+    step = work.plan.steps[name]
+    if step.action == "skip":
+        return skipped(work.pipeline, work.plan, name)
+    if step.action == "maybe" and name in work.pipeline.views:
+        return NodeRun(name, "skipped", "computed by the first table that needs it")
+    started = dt.datetime.now(dt.UTC)
+    retried: list[str] = []
+    try:
+        done = _attempts(work, name, retried)
+    except Exception as error:
+        done = NodeRun(name, "failed", step.reason, error=describe(error), attempts=len(retried) + 1)
+    done = replace(
+        done,
+        attempts=len(retried) + 1,
+        retried=tuple(retried),
+        started_at=started,
+        ended_at=dt.datetime.now(dt.UTC),
+    )
+    work.warehouse.record_node(work.handle, done)
+    return done
+
+
+def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:
+    """Return the record of a node that stands as it is."""
+    reason = plan.steps[name].reason
+    if name in pipeline.views:
+        return NodeRun(name, "skipped", reason, attempts=0)
+    base = plan.state.versions.get(dataset_of(pipeline, name))
+    status: Status = "skipped" if reason == NOT_SELECTED else "unchanged"
+    return NodeRun(name, status, reason, base.rows if base else None, attempts=0)
+
+
+def blocked(work: Work, name: str, by: str) -> NodeRun:
+    """Return the record of a node that could not run because of one it reads."""
+    base = None if name in work.pipeline.views else work.base(name)
+    return NodeRun(name, "blocked", f"{by} failed", base.rows if base else None, attempts=0)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in one line: its kind, unless it is one of assay's own, and its first line."""
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    return first if isinstance(error, AssayError) else f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:
+    settings = work.settings
+    attempts = stamina.retry_context(
+        on=_may_pass,
+        attempts=settings.retries + 1,
+        timeout=None,
+        wait_initial=settings.retry_seconds,
+        wait_max=settings.retry_seconds,
+        wait_jitter=0,
+        wait_exp_base=1,
+    )
+    for attempt in attempts:
+        with attempt:
+            try:
+                return _once(work, name, attempt.num)
+            except Exception as error:
+                if attempt.num <= settings.retries and _may_pass(error):
+                    retried.append(describe(error))
+                raise
+    raise AssertionError("a retry context ends by returning or raising")
+
+
+def _once(work: Work, name: str, attempt: int) -> NodeRun:
+    with work.engine.session() as session:
+        if name in work.pipeline.sources:
+            return extract(work, name, session, attempt)
+        if name in work.pipeline.views:
+            return stage_view(work, name, session, attempt)
+        return stage_table(work, name, session, attempt)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again may help: what assay itself refuses, it would refuse again."""
+    return not isinstance(error, AssayError)

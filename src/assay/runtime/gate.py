@@ -1,0 +1,88 @@
+"""The gate before publishing: every ledger balances, no check blocks, nothing failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from assay.model.check import CrossCheck, Reconciles, References, Verdict
+from assay.model.ports import Frame, Session
+from assay.model.rows import Same
+from assay.model.run import NodeRun
+from assay.model.table import Table
+from assay.quality.checks import agree, count_orphans, total_of
+from assay.runtime.account import scalar
+from assay.runtime.work import Work, would_be
+
+
+def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun], tuple[str, ...]]:
+    """Return the nodes with the verdicts of checks between tables, and why the run cannot be published, if so."""
+    judged = dict(nodes)
+    problems = [problem for node in nodes.values() for problem in _faults(work, node)]
+    if not any(node.status in ("failed", "blocked") for node in nodes.values()):
+        with work.engine.session() as session:
+            for table in work.pipeline.tables.values():
+                judged[table.name] = _judge_cross_checks(work, table, session, nodes)
+        problems += [
+            f"{node.name}: check {v.check} is broken by {v.broken:,} {'row' if v.broken == 1 else 'rows'}"
+            + (f" ({v.detail})" if v.detail else "")
+            for node in judged.values()
+            for v in node.verdicts
+            if v.blocks
+        ]
+    return judged, tuple(problems)
+
+
+def _faults(work: Work, node: NodeRun) -> list[str]:
+    """Return what is wrong with one node by its own record; of blocked nodes only their causes are told."""
+    if node.status == "failed":
+        tries = "" if node.attempts == 1 else f" after {node.attempts} attempts"
+        return [f"{node.name} failed{tries}: {node.error}"]
+    if node.status not in ("written", "unchanged", "computed") or node.attempts == 0 or node.ended_at is None:
+        return []
+    source = node.name in work.pipeline.sources
+    grain = Same() if source else work.pipeline.nodes[node.name].rows
+    ledger = node.ledger
+    faults = []
+    if ledger.read or ledger.returned:
+        # A source reads files, not rows: of its account only the write equation can be stated.
+        balance = replace(ledger, read={"file": ledger.returned}) if source else ledger
+        faults = [f"{node.name}: {sentence}" for sentence in balance.imbalances(grain)]
+    if ledger.rejected_share > work.settings.rejected_share:
+        faults.append(
+            f"{node.name}: {ledger.rejected:,} of {ledger.returned:,} rows ({ledger.rejected_share:.1%}) were rejected, "
+            f"more than {work.settings.rejected_share:.1%} (setting rejected_share)"
+        )
+    return faults
+
+
+def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mapping[str, NodeRun]) -> NodeRun:
+    """Judge a table's checks against other tables, where either side has new content or the table was computed."""
+    node = nodes[table.name]
+    verdicts = [
+        _verdict(work, table, check, session)
+        for check in table.checks
+        if isinstance(check, References | Reconciles)
+        and ("written" in (node.status, nodes[check.other].status) or (node.status == "unchanged" and node.attempts))
+    ]
+    return replace(node, verdicts=(*node.verdicts, *verdicts))
+
+
+def _verdict(work: Work, table: Table, check: CrossCheck, session: Session) -> Verdict:
+    mine, other = _open(work, table.name, session), _open(work, check.other, session)
+    if isinstance(check, References):
+        return Verdict(check.name, check.action, scalar(session, count_orphans(mine, check, other)))
+    ((here,),) = session.fetch(total_of(mine, check.column, count=False))
+    ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
+    here, there = here or 0, there or 0
+    if agree(here, there):
+        return Verdict(check.name, check.action, 0, f"{here}")
+    return Verdict(check.name, check.action, 1, f"{here} here, {there} there")
+
+
+def _open(work: Work, name: str, session: Session) -> Frame:
+    found = would_be(work, name)
+    if found is None:
+        # A table that was never published and is not selected now has no rows to judge by.
+        return session.scan(work.warehouse.root, (), work.traced[name].stored, name)
+    return session.scan(work.warehouse.root, found.files, found.schema, name)

@@ -1,0 +1,77 @@
+"""Surrogate keys: numbers that natural keys are given once, and keep for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from narwhals import col
+
+from assay.model.data import DataFile, Manifest, dataset_of_keys
+from assay.model.ports import Destination, Frame, Session
+from assay.model.schema import Schema
+from assay.model.source import POSITION
+from assay.model.table import Table
+from assay.runtime.account import scalar
+from assay.runtime.work import Work
+
+_MOST_FILES = 16
+"""A key map in more files than this is written anew as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A frame with its surrogate key, and what the key map gained."""
+
+    frame: Frame
+    keys: Manifest
+
+
+def number(work: Work, table: Table, surrogate: str, session: Session, rows: Frame, attempt: int) -> Numbered:
+    """Give every row the number of its key; keys without one are numbered on, in the order of their position."""
+    dataset = dataset_of_keys(work.dataset(table.name))
+    base = work.plan.state.versions.get(dataset)
+    schema = _schema(work, table, surrogate)
+    known_files = base.files if base else ()
+    known = session.scan(work.warehouse.root, known_files, schema, "known_keys")
+    order = [POSITION] if POSITION in work.traced[table.name].schema else []
+    wanted = rows.select(*dict.fromkeys((*table.key, *order)))
+    fresh = session.hold(wanted.join(known.select(*table.key), on=list(table.key), how="anti"))
+    start = scalar(session, known.select(col(surrogate).max()))
+    # Positions may be shared (a row multiplied by its function); the key settles what they leave open.
+    numbered = fresh.with_row_index(surrogate, order_by=[*order, *table.key])
+    numbered = numbered.with_columns(col(surrogate) + (start + 1)).select(surrogate, *table.key)
+    to = Destination(
+        work.warehouse.root, work.warehouse.folder(dataset, work.handle.id), f"{work.handle.id}-{attempt}", schema
+    )
+    added, removed = session.write(numbered, to), ()
+    if len(known_files) >= _MOST_FILES and added:
+        everything = session.scan(work.warehouse.root, (*known_files, *added), schema, "all_keys")
+        added, removed = session.write(everything, to), tuple(file.path for file in known_files)
+    kept = () if removed else known_files
+    keys = session.scan(work.warehouse.root, (*kept, *added), schema, "keys")
+    manifest = _manifest(work, dataset, attempt, schema, added, removed)
+    return Numbered(rows.join(keys, on=list(table.key), how="left"), manifest)
+
+
+def _schema(work: Work, table: Table, surrogate: str) -> Schema:
+    traced = work.traced[table.name].schema
+    return Schema.of([(surrogate, "BIGINT"), *((name, traced[name].type) for name in table.key)])
+
+
+def _manifest(
+    work: Work, dataset: str, attempt: int, schema: Schema, added: tuple[DataFile, ...], removed: tuple[str, ...]
+) -> Manifest:
+    base = work.plan.state.versions.get(dataset)
+    return Manifest(
+        dataset=dataset,
+        attempt=attempt,
+        base=base.id if base else None,
+        changed=bool(added) or base is None,
+        schema=schema,
+        next_field_id=schema.highest_id + 1,
+        partition_by=(),
+        added=added,
+        removed=removed,
+        fingerprint="",
+        inputs={},
+    )

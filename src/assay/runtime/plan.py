@@ -1,0 +1,188 @@
+"""Planning: what is published, what has been delivered, which tables must run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.model.data import dataset_of_source, dataset_of_table
+from assay.model.errors import DeclarationError
+from assay.model.pipeline import Pipeline
+from assay.model.ports import State
+from assay.model.run import RunOptions
+from assay.model.table import Table, View
+from assay.runtime.delivery import SourcePlan, plan_source
+from assay.runtime.select import selected
+from assay.runtime.trace import Traced
+
+Action = Literal["run", "maybe", "skip"]
+"""run: it must. maybe: only if something it reads turns out to change. skip: it stands as it is."""
+
+NOT_SELECTED = "not selected"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is planned for one table, view or source, and why."""
+
+    name: str
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run needs to know of the world, read once."""
+
+    pipeline: str
+    options: RunOptions
+    state: State
+    steps: Mapping[str, Step]
+    sources: Mapping[str, SourcePlan]
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether every step stands as it is."""
+        return all(step.action == "skip" for step in self.steps.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain data, for the run's record and `assay plan --json`."""
+        return {
+            "pipeline": self.pipeline,
+            "as_of": self.options.as_of.isoformat(),
+            "full": self.options.full,
+            "select": list(self.options.select),
+            "layers": list(self.options.layers),
+            "steps": {s.name: {"action": s.action, "reason": s.reason} for s in self.steps.values()},
+        }
+
+
+def make_plan(
+    pipeline: Pipeline, traced: Mapping[str, Traced], state: State, options: RunOptions, folder: Path
+) -> Plan:
+    """Choose what to run; looks at the sources' files, and changes nothing.
+
+    Relative paths of sources count from `folder`. Raises SourceError for a source that cannot be read as declared,
+    DeclarationError for a selection that leaves out something never published.
+    """
+    chosen, named = selected(pipeline, options)
+    needed = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
+    sources = {
+        name: plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
+        for name in pipeline.sources
+        if name in needed
+    }
+    steps = {name: _source_step(name, found) for name, found in sources.items()}
+    for name, node in pipeline.nodes.items():
+        if name not in chosen:
+            steps[name] = Step(name, "skip", NOT_SELECTED)
+        elif isinstance(node, Table):
+            steps[name] = _table_step(node, pipeline, traced, state, options, steps, named)
+    for name, view in reversed(pipeline.views.items()):
+        if name in chosen:
+            steps[name] = _view_step(view, pipeline, steps)
+    order = {name: steps[name] for name in (*sources, *pipeline.nodes)}
+    return Plan(pipeline.name, options, state, order, sources)
+
+
+def leaves(pipeline: Pipeline, name: str) -> tuple[str, ...]:
+    """Return the tables and sources that a table or view reads, looking through views, each once."""
+    found: dict[str, None] = {}
+    for upstream in pipeline.nodes[name].upstream:
+        if upstream in pipeline.views:
+            found |= dict.fromkeys(leaves(pipeline, upstream))
+        else:
+            found[upstream] = None
+    return tuple(found)
+
+
+def dataset_of(pipeline: Pipeline, name: str) -> str:
+    """Return the dataset of a table or source of the pipeline."""
+    if name in pipeline.sources:
+        return dataset_of_source(pipeline.name, name)
+    table = pipeline.tables[name]
+    return dataset_of_table(table.layer, table.entity)
+
+
+def _source_step(name: str, found: SourcePlan) -> Step:
+    return Step(name, "run" if found.changes else "skip", found.reason)
+
+
+def _table_step(
+    table: Table,
+    pipeline: Pipeline,
+    traced: Mapping[str, Traced],
+    state: State,
+    options: RunOptions,
+    steps: Mapping[str, Step],
+    named: set[str],
+) -> Step:
+    name = table.name
+    for read in leaves(pipeline, name):
+        _check_published(table, read, pipeline, traced, state, steps)
+    version = state.versions.get(dataset_of(pipeline, name))
+    if version is None:
+        return Step(name, "run", "it has never been published")
+    if options.full:
+        return Step(name, "run", "--full was asked for")
+    if name in named:
+        return Step(name, "run", "it was selected by name")
+    if version.fingerprint != traced[name].fingerprint:
+        return Step(name, "run", "its function or declaration has changed")
+    if _reads_date(pipeline, name) and version.as_of != options.as_of.isoformat():
+        return Step(name, "run", f"it depends on the run's date, which was {version.as_of}")
+    for read in leaves(pipeline, name):
+        current = state.versions.get(dataset_of(pipeline, read))
+        if read in pipeline.sources and steps[read].action == "run":
+            return Step(name, "run", f"{read}: {steps[read].reason}")
+        if current is not None and version.inputs.get(current.dataset) != current.id and not _runs(steps, read):
+            return Step(name, "run", f"{read} was published by run {current.id} since")
+    for read in leaves(pipeline, name):
+        if _runs(steps, read):
+            return Step(name, "maybe", f"{read} may change")
+    return Step(name, "skip", f"nothing it reads has changed since run {version.id}")
+
+
+def _view_step(view: View, pipeline: Pipeline, steps: Mapping[str, Step]) -> Step:
+    """A view runs when a table needs it; where that is not sure yet, the first table in need computes it."""
+    readers = [n for n, node in pipeline.nodes.items() if view.name in node.upstream]
+    for action in ("run", "maybe"):
+        for reader in readers:
+            if steps[reader].action == action:
+                return Step(view.name, action, f"{reader} {'reads' if action == 'run' else 'may read'} it")
+    return Step(view.name, "skip", "no table needs it")
+
+
+def _reads_date(pipeline: Pipeline, name: str) -> bool:
+    node = pipeline.nodes[name]
+    return node.wants_run or any(_reads_date(pipeline, view) for view in node.upstream if view in pipeline.views)
+
+
+def _runs(steps: Mapping[str, Step], name: str) -> bool:
+    return name in steps and steps[name].action != "skip"
+
+
+def _check_published(
+    table: Table,
+    read: str,
+    pipeline: Pipeline,
+    traced: Mapping[str, Traced],
+    state: State,
+    steps: Mapping[str, Step],
+) -> None:
+    """Raise DeclarationError where a table is left out of the run, but is not published as its reader needs it."""
+    if read not in pipeline.tables or steps[read].reason != NOT_SELECTED:
+        return
+    version = state.versions.get(dataset_of(pipeline, read))
+    if version is None:
+        raise DeclarationError(
+            f"{table.name} reads {read}, which has never been published; run it too: --select +{table.name}"
+        )
+    published = {(c.name, c.type) for c in version.schema}
+    if any((c.name, c.type) not in published for c in traced[read].seen):
+        raise DeclarationError(
+            f"{table.name} reads {read}, whose published columns are older than its function; run it too: "
+            f"--select +{table.name}"
+        )

@@ -1,0 +1,48 @@
+"""Which tables a run is about: `--select` and `--layer` as sets of names."""
+
+from __future__ import annotations
+
+from assay.model import graph
+from assay.model.errors import DeclarationError, near_miss
+from assay.model.pipeline import Pipeline
+from assay.model.run import RunOptions
+from assay.model.table import Table
+
+
+def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str]]:
+    """Return the tables and views a run may compute, and those among them that were asked for by name.
+
+    `name` is one table, `+name` it and what it reads, `name+` it and what follows from it.
+    """
+    named: set[str] = set()
+    chosen: set[str] = set()
+    for text in options.select:
+        name = text.strip("+")
+        if name not in pipeline.nodes:
+            raise DeclarationError(f"{pipeline.name} has no table {name!r}.{near_miss(name, pipeline.nodes)}")
+        named.add(name)
+        chosen |= {name}
+        if text.startswith("+"):
+            chosen |= graph.upstream(pipeline.nodes, [name])
+        if text.endswith("+"):
+            chosen |= graph.downstream(pipeline.nodes, [name])
+    for layer in options.layers:
+        if layer not in pipeline.layers:
+            raise DeclarationError(
+                f"{pipeline.name} has no layer {layer!r}.{near_miss(layer, pipeline.layers)} "
+                f"Its layers: {', '.join(pipeline.layers)}."
+            )
+        chosen |= {name for name, table in pipeline.tables.items() if table.layer == layer}
+    if not options.select and not options.layers:
+        chosen = set(pipeline.nodes)
+    return chosen | _views_for(pipeline, chosen), named
+
+
+def _views_for(pipeline: Pipeline, chosen: set[str]) -> set[str]:
+    """Return the views that the chosen tables need: they have no published rows to fall back on."""
+    needed: set[str] = set()
+    for name in reversed(pipeline.nodes):
+        if name in chosen or name in needed:
+            reads = (n for n in pipeline.nodes[name].upstream if n in pipeline.nodes)
+            needed |= {n for n in reads if not isinstance(pipeline.nodes[n], Table)}
+    return needed

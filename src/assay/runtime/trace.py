@@ -1,0 +1,219 @@
+"""Tracing: each function is called once on empty frames, which tells its schema and what it computes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from assay.model.check import CrossCheck, References, Reconciles, RowCheck
+from assay.model.errors import DeclarationError, near_miss
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Engine, Frame, Session
+from assay.model.rows import Free, Groups, Lookup, Same, Times
+from assay.model.run import Run
+from assay.model.schema import Column, Schema
+from assay.model.source import POSITION, Source
+from assay.model.table import RUN, Node, Table, View
+from assay.model.write import STAMPS, FirstInSource, Latest, Merge
+from assay.quality.checks import broken, columns_of
+
+FORMAT = 1
+"""Raised when assay computes tables differently, so that all are computed again."""
+_NO_DATE = dt.date(2000, 1, 1)
+"""Stands for the run's date while tracing: a table's definition does not change with the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What tracing tells of one table, view or source."""
+
+    schema: Schema
+    """What the function returns."""
+    stored: Schema
+    """What is stored: with the surrogate key and the stamps that assay adds."""
+    seen: Schema
+    """What the functions downstream get: what is stored, without stamps."""
+    fingerprint: str
+    """Equal for equal computations and declarations."""
+
+
+def trace(pipeline: Pipeline, engine: Engine) -> Mapping[str, Traced]:
+    """Return schema and fingerprint of every source, view and table, by name.
+
+    Raises DeclarationError naming the table whose function fails on its inputs' columns, or whose declaration does
+    not fit what it returns.
+    """
+    traced = {name: _trace_source(source) for name, source in pipeline.sources.items()}
+    with engine.session() as session:
+        for node in pipeline.nodes.values():
+            traced[node.name] = _trace_node(node, traced, pipeline.views, session)
+    for table in pipeline.tables.values():
+        for check in table.checks:
+            if isinstance(check, References | Reconciles):
+                _check_other_side(table, check, traced)
+    return traced
+
+
+def call(node: Node, frames: Mapping[str, Frame], run: Run) -> Any:
+    """Call a node's function with its inputs by parameter."""
+    arguments: dict[str, Any] = dict(frames)
+    if node.wants_run:
+        arguments[RUN] = run
+    return node.function(**arguments)
+
+
+def _trace_source(source: Source) -> Traced:
+    declared = {name: repr(getattr(source, name)) for name in source.__slots__ if name not in ("path", "mirror")}
+    schema = source.schema
+    return Traced(schema, schema, schema, _digest({"source": type(source).__name__} | declared))
+
+
+def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, View], session: Session) -> Traced:
+    frames = {
+        parameter: session.scan("", (), traced[name].seen, f"input_{parameter}")
+        for parameter, name in node.inputs.items()
+    }
+    try:
+        frame = session.resolve(call(node, frames, Run(_NO_DATE)), node.name)
+        columns = session.columns(frame)
+    except DeclarationError:
+        raise
+    except Exception as error:
+        raise DeclarationError(_explain(node, error, traced)) from error
+    schema = _schema_of(node, columns)
+    definition: dict[str, Any] = {
+        "format": FORMAT,
+        "computes": session.definition(frame),
+        "columns": schema.to_json(),
+        "rows": repr(node.rows),
+        "wants_run": node.wants_run,
+        "inputs": dict(node.inputs),
+        # Tables upstream are told apart by their versions; what has no version of its own counts here.
+        "views": {name: traced[name].fingerprint for name in node.upstream if name in views},
+    }
+    if not isinstance(node, Table):
+        _check_grain(node, schema, traced)
+        return Traced(schema, schema, schema, _digest(definition))
+    definition["checks"] = _check_definitions(node, frame, schema, session)
+    definition |= {name: repr(getattr(node, name)) for name in ("write", "key", "keep", "partition_by")}
+    _check_declaration(node, schema)
+    _check_grain(node, schema, traced)
+    stored, seen = _stored(node, schema)
+    return Traced(schema, stored, seen, _digest(definition))
+
+
+def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:
+    names = [name for name, _ in columns]
+    if not columns:
+        raise DeclarationError(f"{node.name} returns no columns.")
+    for name in names:
+        if not name.strip() or name.lower() in {n.lower() for n in names[: names.index(name)]}:
+            raise DeclarationError(f"{node.name} returns two columns named {name!r}, or one without a name.")
+    try:
+        return Schema.of(columns)
+    except DeclarationError as error:
+        raise DeclarationError(f"{node.name}: {error}") from None
+
+
+def _stored(table: Table, schema: Schema) -> tuple[Schema, Schema]:
+    pairs = [(column.name, column.type) for column in schema]
+    surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
+    stamps = STAMPS if table.write.stamps else ()
+    for name in (*([surrogate] if surrogate else []), *stamps):
+        if name in schema:
+            raise DeclarationError(f"{table.name}: assay adds the column {name!r}, but the function returns one too.")
+    if surrogate:
+        pairs.insert(0, (surrogate, "BIGINT"))
+    seen = Schema.of(pairs)
+    return Schema.of([*pairs, *((name, "TIMESTAMP") for name in stamps)]), seen
+
+
+def _check_declaration(table: Table, schema: Schema) -> None:
+    """Check that what the declaration names is returned by the function."""
+    named = [("key", name) for name in table.key] + [("partition_by", name) for name in table.partition_by]
+    if isinstance(table.keep, Latest):
+        named.append(("keep", table.keep.column))
+    for check in table.checks:
+        named += [(f"check {check.name}", name) for name in columns_of(check) if name not in _added(table)]
+    for where, name in named:
+        if name not in schema:
+            raise DeclarationError(
+                f"{table.name}: {where} names {name!r}, which the function does not return."
+                f"{near_miss(name, schema.names)} It returns: {', '.join(schema.names)}."
+            )
+    if isinstance(table.keep, FirstInSource) and POSITION not in schema:
+        raise DeclarationError(
+            f"{table.name}: keep=first_in_source() needs the rows' position; add assay.position() to the select."
+        )
+
+
+def _added(table: Table) -> tuple[str, ...]:
+    surrogate = (table.write.surrogate,) if isinstance(table.write, Merge) and table.write.surrogate else ()
+    return (*surrogate, *(STAMPS if table.write.stamps else ()))
+
+
+def _check_grain(node: Node, schema: Schema, traced: Mapping[str, Traced]) -> None:
+    match node.rows:
+        case Groups(keys=keys, totals=totals, count=count, lookup=joined):
+            (base,) = set(node.upstream) - set(joined)
+            for name in (*keys, *totals, *([count] if count else [])):
+                if name not in schema:
+                    raise DeclarationError(
+                        f"{node.name}: rows=groups(...) names {name!r}, which the function does not return."
+                        f"{near_miss(name, schema.names)}"
+                    )
+            for name in totals.values():
+                if name not in traced[base].seen:
+                    raise DeclarationError(
+                        f"{node.name}: rows=groups(total=...) reads {name!r}, which {base} does not have."
+                        f"{near_miss(name, traced[base].seen.names)}"
+                    )
+        case Same() | Times() | Lookup() | Free():
+            pass
+        case _:
+            assert_never(node.rows)
+
+
+def _check_definitions(table: Table, frame: Frame, schema: Schema, session: Session) -> list[list[str]]:
+    found = []
+    for check in table.checks:
+        text = repr(check)
+        if isinstance(check, RowCheck):
+            try:
+                text = session.definition(frame.select(broken(check).alias("broken")))
+            except Exception as error:
+                raise DeclarationError(
+                    f"{table.name}: check {check.name!r} cannot be judged: {_first_line(error)} "
+                    f"The columns are: {', '.join(schema.names)}."
+                ) from error
+        found.append([check.name, check.action, text])
+    return found
+
+
+def _check_other_side(table: Table, check: CrossCheck, traced: Mapping[str, Traced]) -> None:
+    seen = traced[check.other].seen
+    if check.other_column is not None and check.other_column not in seen:
+        raise DeclarationError(
+            f"{table.name}: check {check.name!r} looks at {check.other_column!r}, which {check.other} does not have."
+            f"{near_miss(check.other_column, seen.names)}"
+        )
+
+
+def _explain(node: Node, error: Exception, traced: Mapping[str, Traced]) -> str:
+    kind = "view" if isinstance(node, View) else "table"
+    lines = [f"The {kind} {node.name} fails on the columns of its inputs: {_first_line(error)}"]
+    lines += [f"  {name} has: {', '.join(traced[name].seen.names)}" for name in node.upstream]
+    return "\n".join(lines)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()

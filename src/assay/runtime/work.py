@@ -1,0 +1,80 @@
+"""What every step of a run is given, and the inputs as they will stand if the run publishes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from assay.model.data import DataFile, Version, dataset_of_view
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
+from assay.model.schema import Schema
+from assay.runtime.plan import Plan, dataset_of
+from assay.runtime.trace import Traced
+from assay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a step needs; it runs in any process that reaches the warehouse."""
+
+    pipeline: Pipeline
+    traced: Mapping[str, Traced]
+    plan: Plan
+    handle: RunHandle
+    engine: Engine
+    warehouse: Warehouse
+    settings: Settings
+
+    @property
+    def stamp(self) -> dt.datetime:
+        """The time that stamps show, in UTC: the date that was asked for, or the start of the run."""
+        options = self.plan.options
+        if options.dated:
+            return dt.datetime.combine(options.as_of, dt.time())
+        return self.handle.started_at.replace(tzinfo=None)
+
+    def dataset(self, name: str) -> str:
+        """Return the dataset of a node or source."""
+        return dataset_of_view(name) if name in self.pipeline.views else dataset_of(self.pipeline, name)
+
+    def base(self, name: str) -> Version | None:
+        """Return the version that a table or source had when the run was planned."""
+        return self.plan.state.versions.get(self.dataset(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A table, view or source as it will stand if the run publishes."""
+
+    name: str
+    versions: Mapping[str, int]
+    """What it stands for: its own version, or those of everything a view was made of."""
+    files: tuple[DataFile, ...]
+    schema: Schema
+
+    @property
+    def rows(self) -> int:
+        """The number of rows over all files."""
+        return sum(file.rows for file in self.files)
+
+    def open(self, work: Work, session: Session, columns: Schema, alias: str) -> Frame:
+        """Open the dataset with just the given columns."""
+        stored = Schema(tuple(self.schema[column.name] for column in columns))
+        return session.scan(work.warehouse.root, self.files, stored, alias)
+
+
+def would_be(work: Work, name: str) -> Dataset | None:
+    """Return a node or source as it will stand: what this run staged, or else what is published."""
+    dataset = work.dataset(name)
+    base = work.plan.state.versions.get(dataset)
+    manifest = work.warehouse.manifests(work.handle.id, [dataset]).get(dataset)
+    if manifest is not None and manifest.changed:
+        removed = set(manifest.removed)
+        kept = tuple(file for file in base.files if file.path not in removed) if base else ()
+        versions = dict(manifest.inputs) if name in work.pipeline.views else {dataset: work.handle.id}
+        return Dataset(name, versions, (*kept, *manifest.added), manifest.schema)
+    if base is None:
+        return None
+    return Dataset(name, {dataset: base.id}, base.files, base.schema)

@@ -1,0 +1,113 @@
+"""Settings: one frozen record, read once from assay.toml and ASSAY_* variables."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.model.errors import SettingsError, near_miss
+
+FILE = "assay.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set once for all runs; a command's options come before the environment, that before the file."""
+
+    warehouse: str = "lake"
+    """Folder of the lake."""
+    workers: int = 0
+    """Tables computed side by side; 0 for one a core."""
+    retries: int = 2
+    """How often a table is tried again after its first failure."""
+    retry_seconds: float = 1.0
+    """Seconds before a table is tried again."""
+    memory_limit: str = "1GB"
+    """Memory of the engine, beyond which it spills to disk."""
+    rejected_share: float = 0.05
+    """Share of rejected rows, 0 to 1, above which a table blocks the publish."""
+    when_busy: Literal["wait", "stop"] = "wait"
+    """What a run does while another run of its pipeline is at work."""
+    busy_seconds: float = 600.0
+    """How long it waits."""
+    pipelines: Mapping[str, str] = field(default_factory=dict)
+    """Short name -> "module:object"."""
+    folder: str = "."
+    """Where assay.toml was found; pipelines are imported from here."""
+
+    @property
+    def worker_count(self) -> int:
+        """The number of workers on this machine."""
+        return self.workers or (os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) or 1
+
+
+def load(environment: Mapping[str, str], start: Path) -> Settings:
+    """Read the settings that hold in a folder: the nearest assay.toml upwards, then ASSAY_* variables.
+
+    Raises SettingsError naming the file or variable and what it should hold.
+    """
+    values: dict[str, Any] = {}
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            values = _from_file(folder / FILE)
+            values["folder"] = str(folder)
+            break
+    for name, text in environment.items():
+        if name.startswith("ASSAY_"):
+            values |= _from_variable(name, text)
+    return Settings(**values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    return {name: _typed(f"{path}: {name}", name, value) for name, value in document.items()}
+
+
+def _from_variable(name: str, text: str) -> dict[str, Any]:
+    key = name.removeprefix("ASSAY_").lower()
+    if key not in _KINDS or key == "pipelines":
+        # Others may keep variables of their own under this prefix; only ours are read.
+        return {}
+    return {key: _typed(name, key, text)}
+
+
+_KINDS: Mapping[str, str] = {f.name: str(f.type) for f in fields(Settings) if f.name != "folder"}
+
+
+def _typed(place: str, name: str, value: Any) -> Any:
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise SettingsError(f"{place} is no setting of assay.{near_miss(name, _KINDS)}")
+    try:
+        match kind:
+            case "int":
+                number: float = int(value)
+            case "float":
+                number = float(value)
+            case "str":
+                return str(value)
+            case _ if name == "when_busy":
+                if value not in ("wait", "stop"):
+                    raise ValueError
+                return value
+            case _:
+                return dict(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{place} is {value!r}; it should be {_wanted(name, kind)}.") from None
+    if number < 0 or (name == "rejected_share" and number > 1):
+        raise SettingsError(f"{place} is {value!r}; it should be {_wanted(name, kind)}.")
+    return number
+
+
+def _wanted(name: str, kind: str) -> str:
+    if name == "rejected_share":
+        return "a share from 0 to 1"
+    wanted = {"int": "a whole number from 0", "float": "a number from 0", "str": "text"}
+    return wanted.get(kind, "'wait' or 'stop'" if name == "when_busy" else "a table of names")

@@ -1,0 +1,141 @@
+"""Files as a source: which there are, what tells their content, and what their header says."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from assay.model.errors import SourceError, near_miss
+from assay.model.source import Csv, FileIdentity, Slice
+
+_WILD = set("*?[")
+_RACY_NS = 2_000_000_000
+"""A file written within this time of being read may change again without its times changing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One file found: its slice's name and what tells its content."""
+
+    name: str
+    identity: FileIdentity
+
+
+def find(source: Csv, base: Path) -> list[Delivery]:
+    """Return the files of a source, by name, without reading them; sha256 is left empty.
+
+    A relative path counts from `base`. Raises SourceError for a path that is missing, a folder, or no match.
+    """
+    pattern = Path(os.path.expanduser(source.path))
+    pattern = pattern if pattern.is_absolute() else base / pattern
+    root = _root(pattern)
+    if pattern == root / pattern.name and not _WILD & set(pattern.name):
+        paths = [pattern]
+    else:
+        paths = sorted(Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file())
+        if not paths:
+            raise SourceError(f"No file matches {source.path}.")
+    return [Delivery(PurePosixPath(p.relative_to(root)).as_posix(), _stat(p)) for p in paths]
+
+
+def identify(delivery: Delivery, known: Slice | None) -> Delivery:
+    """Return the delivery with its sha256, taken from the known slice where the file cannot have changed since."""
+    now = delivery.identity
+    if known is not None and _untouched(now, known):
+        return Delivery(delivery.name, _with_hash(now, known.identity.sha256))
+    try:
+        with open(now.path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(f"{now.path}: {error.strerror or error}.") from None
+    return Delivery(delivery.name, _with_hash(now, digest))
+
+
+def unchanged_since(identity: FileIdentity) -> bool:
+    """Return whether a file still is what it was when it was identified, by its size, times and inode."""
+    try:
+        now = _stat(Path(identity.path))
+    except SourceError:
+        return False
+    return _marks(now) == _marks(identity)
+
+
+def header_of(source: Csv, path: str) -> list[str]:
+    """Return the column names of a delimited file, without the blanks around them.
+
+    Raises SourceError where the file cannot be read, is empty, or lacks a declared column.
+    """
+    try:
+        with _open_text(path, source.encoding) as file:
+            quoting = {"quotechar": source.quote} if source.quote else {"quoting": csv.QUOTE_NONE}
+            first = next(csv.reader(file, delimiter=source.delimiter, **quoting), None)
+    except (OSError, EOFError, UnicodeError, csv.Error) as error:
+        raise SourceError(f"{path}: cannot be read: {error}.") from None
+    if not first:
+        raise SourceError(f"{path}: is empty; its first line should name the columns.")
+    header = [name.strip() for name in first]
+    _check_header(source, path, header)
+    return header
+
+
+def _check_header(source: Csv, path: str, header: Sequence[str]) -> None:
+    for name in source.columns:
+        if name not in header:
+            raise SourceError(f"{path}: has no column {name!r}.{near_miss(name, header)} It has: {', '.join(header)}.")
+        if header.count(name) > 1:
+            raise SourceError(f"{path}: names the column {name!r} twice.")
+
+
+def _open_text(path: str, encoding: str) -> io.TextIOWrapper:
+    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    if path.endswith(".gz"):
+        return io.TextIOWrapper(gzip.open(path, "rb"), encoding=name, newline="")
+    return open(path, encoding=name, newline="")
+
+
+def _root(pattern: Path) -> Path:
+    """Return the folder that slices are named from: the last one before any wildcard."""
+    folder = Path(pattern.anchor)
+    for part in pattern.parent.parts[1:]:
+        if _WILD & set(part):
+            break
+        folder /= part
+    return folder
+
+
+def _stat(path: Path) -> FileIdentity:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}.") from None
+    if path.is_dir():
+        raise SourceError(f"{path}: is a folder; name a file, or a pattern such as {path.name}/*.csv.")
+    return FileIdentity(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, "")
+
+
+def _with_hash(identity: FileIdentity, sha256: str) -> FileIdentity:
+    return FileIdentity(
+        identity.path, identity.size, identity.mtime_ns, identity.ctime_ns, identity.inode, sha256
+    )
+
+
+def _untouched(now: FileIdentity, known: Slice) -> bool:
+    then = known.identity
+    settled = max(then.mtime_ns, then.ctime_ns) + _RACY_NS < known.extracted_at_ns
+    return settled and _marks(now) == _marks(then)
+
+
+def _marks(identity: FileIdentity) -> Mapping[str, int]:
+    return {
+        "size": identity.size,
+        "mtime": identity.mtime_ns,
+        "ctime": identity.ctime_ns,
+        "inode": identity.inode,
+    }

@@ -1,0 +1,28 @@
+"""Choosing one row of each key, by an order that leaves no tie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from narwhals import LazyFrame
+
+from assay.model.source import POSITION
+from assay.model.write import FirstInSource, Keep, Latest
+
+
+def keep_one(
+    frame: LazyFrame[Any], key: Sequence[str], keep: Keep, columns: Sequence[str], *, position_is_unique: bool
+) -> LazyFrame[Any]:
+    """Return one row for each value of the key.
+
+    `columns` are all of the frame's. Where positions may repeat, the columns that are neither key nor order break
+    the last ties, so that the choice never depends on how an engine happens to present the rows.
+    """
+    order = [POSITION] if POSITION in columns else []
+    if isinstance(keep, Latest):
+        order = [keep.column, *order]
+    if POSITION not in order or not position_is_unique:
+        order += [name for name in columns if name not in order and name not in key]
+    # Ascending with nulls first on every engine: the last row has the largest value, the last position.
+    return frame.unique(subset=list(key), keep="first" if isinstance(keep, FirstInSource) else "last", order_by=order)

@@ -1,0 +1,143 @@
+"""The lake's catalog: a SQLite file that pyiceberg can open, opened here without pyiceberg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    NullPool,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from assay.model.errors import ConflictError, WarehouseError
+from assay.warehouses import control
+
+NAME = "assay"
+"""The catalog's name in the rows of its tables: `SqlCatalog("assay", ...)` sees the lake's tables."""
+FILE = "catalog.db"
+LOCK_SECONDS = 60
+
+_METADATA = MetaData()
+# These two have the columns of pyiceberg's own SQL catalog, so that other programs can open the lake.
+TABLES = Table(
+    "iceberg_tables",
+    _METADATA,
+    Column("catalog_name", String(255), primary_key=True),
+    Column("table_namespace", String(255), primary_key=True),
+    Column("table_name", String(255), primary_key=True),
+    Column("metadata_location", String(1000)),
+    Column("previous_metadata_location", String(1000)),
+    Column("iceberg_type", String(5), default="TABLE"),
+)
+NAMESPACES = Table(
+    "iceberg_namespace_properties",
+    _METADATA,
+    Column("catalog_name", String(255), primary_key=True),
+    Column("namespace", String(255), primary_key=True),
+    Column("property_key", String(255), primary_key=True),
+    Column("property_value", String(1000), nullable=False),
+)
+
+
+class Catalog:
+    """A SQLite file with the lake's pointers and control tables."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the catalog, which need not exist before `create`."""
+        self.path = path
+        self._engine: Engine = create_engine(
+            f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}
+        )
+        event.listen(self._engine, "connect", _on_connect)
+        event.listen(self._engine, "begin", _on_begin)
+
+    def create(self) -> None:
+        """Make the tables where they are missing."""
+        with self.write() as connection:
+            _METADATA.create_all(connection)
+            control.METADATA.create_all(connection)
+            if connection.execute(select(control.FORMATS.c.format)).first() is None:
+                connection.execute(insert(control.FORMATS).values(format=control.FORMAT))
+
+    def check(self) -> None:
+        """Raise WarehouseError where the catalog is not one of this format."""
+        with self.read() as connection:
+            if not inspect(connection).has_table(control.FORMATS.name):
+                raise WarehouseError(f"{self.path}: is no catalog of assay.")
+            found = connection.execute(select(control.FORMATS.c.format)).scalar()
+        if found != control.FORMAT:
+            raise WarehouseError(f"{self.path}: has format {found}, and this assay reads format {control.FORMAT}.")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open one consistent view of the catalog."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that no other writer can come between."""
+        with self._engine.connect().execution_options(assay_write=True) as connection, connection.begin():
+            yield connection
+
+
+def swap_pointer(connection: Connection, namespace: str, table: str, base: str | None, location: str) -> None:
+    """Point a table at new metadata, where it still points at the base; else raise ConflictError."""
+    if base is None:
+        connection.execute(
+            insert(TABLES).values(
+                catalog_name=NAME, table_namespace=namespace, table_name=table, metadata_location=location
+            )
+        )
+        return
+    mine = (TABLES.c.catalog_name == NAME) & (TABLES.c.table_namespace == namespace) & (TABLES.c.table_name == table)
+    done = connection.execute(
+        update(TABLES)
+        .where(mine, TABLES.c.metadata_location == base)
+        .values(metadata_location=location, previous_metadata_location=base)
+    )
+    if done.rowcount != 1:
+        raise ConflictError(f"{namespace}.{table} was changed by another program in the meantime.")
+
+
+def add_namespace(connection: Connection, namespace: str) -> None:
+    """Make a namespace known, where it is not yet."""
+    mine = (NAMESPACES.c.catalog_name == NAME) & (NAMESPACES.c.namespace == namespace)
+    if connection.execute(select(NAMESPACES.c.namespace).where(mine)).first() is None:
+        connection.execute(
+            insert(NAMESPACES).values(
+                catalog_name=NAME, namespace=namespace, property_key="exists", property_value="true"
+            )
+        )
+
+
+def pointers(connection: Connection) -> dict[str, str]:
+    """Return the metadata location of every table, by "namespace.table"."""
+    rows = connection.execute(select(TABLES).where(TABLES.c.catalog_name == NAME))
+    return {f"{row.table_namespace}.{row.table_name}": row.metadata_location for row in rows}
+
+
+def _on_connect(connection: Any, _: Any) -> None:
+    # Transactions are begun below, in the mode they need, not by the driver at the first write.
+    connection.isolation_level = None
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+
+
+def _on_begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("assay_write", False)
+    connection.exec_driver_sql("begin immediate" if writes else "begin")

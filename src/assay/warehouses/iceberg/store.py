@@ -1,0 +1,197 @@
+"""The lake as a warehouse: Parquet and Iceberg metadata in a folder, and one SQLite transaction that publishes."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import threading
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.model.data import KEYS, SOURCE, TEMPORARY, Manifest, is_table
+from assay.model.errors import LeaseError, WarehouseError
+from assay.model.ports import PastRun, Publication, RunHandle, State
+from assay.model.run import NodeRun, RunResult
+from assay.warehouses import lease, publishing, reading
+from assay.warehouses.control import MANIFESTS
+from assay.warehouses.iceberg import catalog, durable
+from assay.warehouses.serial import manifest_to_json
+
+OWN = "_assay"
+"""The folder of what readers do not see: sources, key maps, quarantine, and the files of running runs."""
+_METADATA_MODULE = "assay.warehouses.iceberg.metadata"
+_POLL_SECONDS = 0.2
+
+
+class IcebergWarehouse:
+    """A lake in a folder."""
+
+    def __init__(self, root: Path, *, create: bool) -> None:
+        """Open the lake, making it where `create` is set.
+
+        Raises WarehouseError where there is none, or where the path is something else.
+        """
+        self._root = root.absolute()
+        self.root = str(self._root)
+        self.url = str(root)
+        self._catalog = catalog.Catalog(self._root / catalog.FILE)
+        if self._catalog.path.exists():
+            self._catalog.check()
+        elif not create:
+            raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
+        else:
+            self._make()
+
+    def state(self, at: int | None = None) -> State:
+        """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
+        with self._catalog.read() as connection:
+            found = reading.read_state(connection, at)
+            if at is None:
+                _refuse_foreign(found, catalog.pointers(connection))
+        return found
+
+    def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
+        """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
+        deadline = time.monotonic() + patience
+        while True:
+            with self._catalog.write() as connection:
+                handle = lease.take(connection, pipeline, plan)
+                holder = lease.holder(connection, pipeline)
+            if handle is not None:
+                return handle
+            if time.monotonic() >= deadline:
+                raise LeaseError(f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended.")
+            time.sleep(_POLL_SECONDS)
+
+    def renew(self, handle: RunHandle) -> None:
+        """Tell others that the run is alive."""
+        with self._catalog.write() as connection:
+            lease.renew(connection, handle)
+
+    def record(self, handle: RunHandle, *manifests: Manifest) -> None:
+        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
+        with self._catalog.write() as connection:
+            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
+                rows = [
+                    {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
+                    for manifest in manifests
+                ]
+                connection.execute(MANIFESTS.insert(), rows)
+
+    def record_node(self, handle: RunHandle, node: NodeRun) -> None:
+        """Record what a node did, also when it failed."""
+        with self._catalog.write() as connection:
+            publishing.write_node(connection, handle, node)
+
+    def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
+        """Return what a run has staged, by dataset; only of the datasets named, where some are."""
+        with self._catalog.read() as connection:
+            return reading.read_manifests(connection, run, datasets)
+
+    def folder(self, dataset: str, run: int) -> str:
+        """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
+        if dataset.startswith(TEMPORARY):
+            return f"{_run_folder(run)}/{_safe(dataset.removeprefix(TEMPORARY))}"
+        if dataset.startswith(SOURCE):
+            return f"{OWN}/sources/{_safe(dataset.removeprefix(SOURCE))}"
+        if dataset.startswith(KEYS):
+            return f"{OWN}/keys/{_safe(dataset.removeprefix(KEYS))}"
+        return f"{_table_folder(dataset)}/data"
+
+    def quarantine_folder(self) -> str:
+        """Return the folder of the quarantine's files, relative to root."""
+        return f"{OWN}/quarantine"
+
+    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
+        """Make durable all that a publish refers to, and return the metadata location of each table."""
+        metadata = importlib.import_module(_METADATA_MODULE)
+        changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
+        durable.fsync_files([f"{self.root}/{file.path}" for manifest in changed for file in manifest.added], self.root)
+        locations = {}
+        for manifest in changed:
+            if is_table(manifest.dataset):
+                base = state.versions.get(manifest.dataset)
+                change = metadata.TableChange(
+                    location=str(self._root / _table_folder(manifest.dataset)),
+                    base=base.metadata_location if base else None,
+                    schema=manifest.schema,
+                    partition_by=manifest.partition_by,
+                    added=manifest.added,
+                    removed=manifest.removed,
+                    properties={"assay.run": str(run)},
+                )
+                locations[manifest.dataset] = metadata.stage_metadata(self.root, change)
+        return locations
+
+    def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
+        """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
+        with self._catalog.write() as connection:
+            publishing.check_pointers(connection, publication)
+            for dataset, location in prepared.items():
+                base = state.versions.get(dataset)
+                namespace, _, table = dataset.partition(".")
+                catalog.add_namespace(connection, namespace)
+                catalog.swap_pointer(connection, namespace, table, base.metadata_location if base else None, location)
+            seq = publishing.write_versions(connection, handle, publication, prepared)
+            publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
+
+    def close_run(self, handle: RunHandle, result: RunResult) -> None:
+        """Record the end of a run that published nothing, and give the lease back."""
+        with self._catalog.write() as connection:
+            publishing.write_end(connection, handle, result, None)
+
+    def discard(self, run: int) -> None:
+        """Remove the temporary files of a run."""
+        shutil.rmtree(self._root / _run_folder(run), ignore_errors=True)
+
+    def history(self, limit: int) -> list[PastRun]:
+        """Return the newest runs first."""
+        with self._catalog.read() as connection:
+            return reading.read_history(connection, limit)
+
+    def control_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the control state that readers see as schema `meta`, by table."""
+        with self._catalog.read() as connection:
+            return reading.read_control(connection)
+
+    def warm_up(self) -> None:
+        """Import pyiceberg in the background: it takes as long as computing a small lake."""
+        threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,), daemon=True).start()
+
+    def _make(self) -> None:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._catalog.create()
+        except OSError as error:
+            raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
+
+
+def _any_changed(publication: Publication) -> bool:
+    """Return whether any dataset gets new content."""
+    return any(manifest.changed for manifest in publication.manifests.values())
+
+
+def _refuse_foreign(state: State, pointers: Mapping[str, str]) -> None:
+    for name, version in state.versions.items():
+        if is_table(name) and pointers.get(name) != version.metadata_location:
+            raise WarehouseError(
+                f"{name} was changed by another program than assay since run {version.id}; its rows are accounted for "
+                "nowhere. Restore the table's metadata to what assay wrote, or load it into a table of its own."
+            )
+
+
+def _table_folder(dataset: str) -> str:
+    namespace, _, table = dataset.partition(".")
+    return f"{namespace}/{table}"
+
+
+def _run_folder(run: int) -> str:
+    return f"{OWN}/runs/{run}"
+
+
+def _safe(name: str) -> str:
+    # Names are checked where they are declared; a folder must be safe even if that rule is ever widened.
+    return re.sub(r"[^a-z0-9_.]", "_", name).strip(".")

@@ -1,0 +1,114 @@
+"""Reading the control tables: the published state now or as of a run, manifests, and the history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select
+from sqlalchemy.sql import ColumnElement
+
+from assay.model.data import DataFile, Manifest
+from assay.model.errors import WarehouseError
+from assay.model.ports import PastRun, State
+from assay.model.source import Slice
+from assay.warehouses import serial
+from assay.warehouses.control import (
+    CHECKS,
+    DATASETS,
+    FILES,
+    LEDGER,
+    MANIFESTS,
+    QUARANTINE_FILES,
+    RUNS,
+    SLICES,
+    VERSIONS,
+)
+
+
+def read_state(connection: Connection, at: int | None = None) -> State:
+    """Return what is published, or what was after run `at`; one consistent read."""
+    seq = _seq_of(connection, at)
+    files: dict[str, list[DataFile]] = defaultdict(list)
+    for row in connection.execute(select(FILES).where(_live(FILES, seq)).order_by(FILES.c.id)).mappings():
+        files[row["dataset"]].append(serial.file_from_row(row))
+    slices: dict[str, list[Slice]] = defaultdict(list)
+    for row in connection.execute(select(SLICES).where(_live(SLICES, seq)).order_by(SLICES.c.number)).mappings():
+        slices[row["dataset"]].append(serial.slice_from_row(row))
+    versions = {}
+    for row in connection.execute(_versions(seq)).mappings():
+        versions[row["dataset"]] = serial.version_from_row(row, tuple(files[row["dataset"]]))
+    owners = {row.name: row.pipeline for row in connection.execute(select(DATASETS.c.name, DATASETS.c.pipeline))}
+    return State(versions, {name: tuple(parts) for name, parts in slices.items()}, owners)
+
+
+def read_manifests(connection: Connection, run: int, datasets: Collection[str] | None) -> dict[str, Manifest]:
+    """Return what a run has staged, by dataset."""
+    query = select(MANIFESTS.c.dataset, MANIFESTS.c.body).where(MANIFESTS.c.run == run)
+    if datasets is not None:
+        query = query.where(MANIFESTS.c.dataset.in_(datasets))
+    return {row.dataset: serial.manifest_from_json(row.body) for row in connection.execute(query)}
+
+
+def read_history(connection: Connection, limit: int) -> list[PastRun]:
+    """Return the newest runs first."""
+    return [
+        PastRun(
+            id=row.id,
+            pipeline=row.pipeline,
+            state=row.state,
+            as_of=row.as_of,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            published=row.seq,
+            rows=sum(node.get("inserted", 0) + node.get("updated", 0) for node in (row.result or {}).get("tables", {}).values()),
+            problems=tuple((row.result or {}).get("problems", ())),
+            tables=tuple(
+                name for name, node in (row.result or {}).get("tables", {}).items() if node["status"] == "written"
+            ),
+        )
+        for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))
+    ]
+
+
+def _seq_of(connection: Connection, run: int | None) -> int | None:
+    if run is None:
+        return None
+    seq = connection.execute(select(RUNS.c.seq).where(RUNS.c.id == run)).scalar()
+    if seq is None:
+        raise WarehouseError(f"Run {run} has published nothing here; `assay history` lists the runs.")
+    return int(seq)
+
+
+def _live(table: Table, seq: int | None) -> ColumnElement[bool]:
+    if seq is None:
+        return table.c.removed_seq.is_(None)
+    return and_(table.c.added_seq <= seq, or_(table.c.removed_seq.is_(None), table.c.removed_seq > seq))
+
+
+def _versions(seq: int | None) -> Select[tuple[Any, ...]]:
+    if seq is None:
+        return select(VERSIONS).join(
+            DATASETS, and_(DATASETS.c.name == VERSIONS.c.dataset, DATASETS.c.version == VERSIONS.c.run)
+        )
+    newest = (
+        select(VERSIONS.c.dataset, func.max(VERSIONS.c.seq).label("seq"))
+        .where(VERSIONS.c.seq <= seq)
+        .group_by(VERSIONS.c.dataset)
+        .subquery()
+    )
+    return select(VERSIONS).join(newest, and_(newest.c.dataset == VERSIONS.c.dataset, newest.c.seq == VERSIONS.c.seq))
+
+
+def read_control(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Return the control tables that readers see as schema `meta`, by name."""
+    shown = {
+        "run": select(RUNS.c.id, RUNS.c.pipeline, RUNS.c.state, RUNS.c.as_of, RUNS.c.started_at, RUNS.c.ended_at, RUNS.c.seq),
+        "table_version": select(VERSIONS.c.dataset, VERSIONS.c.run, VERSIONS.c.seq, VERSIONS.c.row_count, VERSIONS.c.as_of),
+        "ledger": select(LEDGER),
+        "check": select(CHECKS),
+        "slice": select(SLICES.c.dataset, SLICES.c.name, SLICES.c.number, SLICES.c.sha256, SLICES.c.size, SLICES.c.row_count, SLICES.c.extracted_on),
+        "quarantine_file": select(QUARANTINE_FILES),
+    }
+    return {name: [dict(row) for row in connection.execute(query).mappings()] for name, query in shown.items()}

@@ -1,0 +1,103 @@
+"""Manifests, versions and results as the rows and JSON of the control tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from assay.model.data import ColumnStats, DataFile, Manifest, Version
+from assay.model.schema import Schema
+from assay.model.source import FileIdentity, Slice
+
+
+def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
+    """Return a manifest as plain data."""
+    body = {name: getattr(manifest, name) for name in _PLAIN}
+    return body | {
+        "schema": manifest.schema.to_json(),
+        "partition_by": list(manifest.partition_by),
+        "added": [asdict(file) for file in manifest.added],
+        "removed": list(manifest.removed),
+        "inputs": dict(manifest.inputs),
+        "slices": [asdict(part) for part in manifest.slices],
+    }
+
+
+def manifest_from_json(body: Mapping[str, Any]) -> Manifest:
+    """Rebuild a manifest from `manifest_to_json`."""
+    return Manifest(
+        **{name: body[name] for name in _PLAIN},
+        schema=Schema.from_json(body["schema"]),
+        partition_by=tuple(body["partition_by"]),
+        added=tuple(_file(f) for f in body["added"]),
+        removed=tuple(body["removed"]),
+        inputs=body["inputs"],
+        slices=tuple(Slice(**{**s, "identity": FileIdentity(**s["identity"])}) for s in body["slices"]),
+    )
+
+
+_PLAIN = ("dataset", "attempt", "base", "changed", "next_field_id", "fingerprint", "as_of")
+
+
+def _file(body: Mapping[str, Any]) -> DataFile:
+    stats = {name: ColumnStats(**values) for name, values in body["stats"].items()}
+    return DataFile(**{**body, "stats": stats})
+
+
+def version_from_row(row: RowMapping, files: tuple[DataFile, ...]) -> Version:
+    """Rebuild a version from its row and its files."""
+    return Version(
+        id=row["run"],
+        dataset=row["dataset"],
+        schema=Schema.from_json(row["columns"]),
+        next_field_id=row["next_field_id"],
+        partition_by=tuple(row["partition_by"]),
+        files=files,
+        fingerprint=row["fingerprint"],
+        inputs=row["inputs"],
+        as_of=row["as_of"],
+        metadata_location=row["metadata_location"],
+    )
+
+
+def file_from_row(row: RowMapping) -> DataFile:
+    """Rebuild a data file from its row; its statistics live in the table's own metadata."""
+    return DataFile(
+        path=row["path"],
+        rows=row["row_count"],
+        bytes=row["bytes"],
+        partition=row["partition"],
+        slice=row["slice"],
+    )
+
+
+def slice_to_row(dataset: str, part: Slice, seq: int) -> dict[str, Any]:
+    """Return the row of a slice that is published as number `seq`."""
+    identity = asdict(part.identity)
+    # Inode numbers of some file systems need all 64 bits, unsigned.
+    return identity | {
+        "inode": str(part.identity.inode),
+        "dataset": dataset,
+        "name": part.name,
+        "number": part.number,
+        "extracted_on": part.extracted_on,
+        "extracted_at_ns": part.extracted_at_ns,
+        "row_count": part.rows,
+        "added_seq": seq,
+    }
+
+
+def slice_from_row(row: RowMapping) -> Slice:
+    """Rebuild a slice from its row."""
+    marks = {name: row[name] for name in ("path", "size", "mtime_ns", "ctime_ns", "sha256")}
+    return Slice(
+        name=row["name"],
+        number=row["number"],
+        identity=FileIdentity(**marks, inode=int(row["inode"])),
+        extracted_on=row["extracted_on"],
+        extracted_at_ns=row["extracted_at_ns"],
+        rows=row["row_count"],
+    )

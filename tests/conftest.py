@@ -1,0 +1,49 @@
+"""What all tests share: which rows of the feature table each one proves, and hypothesis without deadlines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("assay", deadline=None, print_blob=True)
+settings.load_profile("assay")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rows", metavar="FILE", help="write the outcome of each test marked with row() to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    target = config.getoption("--rows")
+    if target and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RowsReport(Path(target)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        ids = [row for mark in item.iter_markers("row") for row in mark.args]
+        if ids:
+            item.user_properties.append(("rows", ids))  # travels with the report from xdist's workers
+
+
+class RowsReport:
+    """Gathers, in the main process, the outcome of each marked test; the worst of its phases counts."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.tests: dict[str, dict[str, object]] = {}
+
+    def pytest_sessionstart(self) -> None:
+        self.target.unlink(missing_ok=True)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        ids = dict(report.user_properties).get("rows")
+        if ids and (report.when == "call" or report.outcome != "passed"):
+            self.tests[report.nodeid] = {"rows": ids, "outcome": report.outcome}
+
+    def pytest_sessionfinish(self) -> None:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.target.write_text(json.dumps(self.tests, indent=1, sort_keys=True))
