@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from narwhals import Expr, LazyFrame, col, lit
 
 from assay import (
     Append,
+    Table,
     accepted,
     clean_text,
     drop_where,
@@ -72,13 +73,13 @@ def load_and_prepare(bookings: Frame) -> Frame:
     )
 
 
-def extract(*key: str, rows: Any = None, checks: Sequence[Any] = ()) -> Any:
+def extract(*key: str, rows: Any = None, checks: Sequence[Any] = ()) -> Callable[[Callable[..., Frame]], Table]:
     """Declare a bronze table: appended by delivery, one row for each key and month, the first in the file stays."""
     return table(
         write=Append(),
         key=(*key, MONTH),
         keep=first_in_source(),
-        checks=[not_null(*key, MONTH), row_count(min=1), *checks],
+        checks=[not_null(key[0]), not_null(*key[1:], MONTH, action="warn"), row_count(min=1), *checks],
         rows=rows,
         partition_by=MONTH,
     )
@@ -189,5 +190,3 @@ def bronze_incompleted_ride(load_and_prepare: Frame) -> Frame:
 def keep_only(frame: Frame, otherwise: str, wanted: Expr) -> Frame:
     """Return the rows for which the expression is true; those where it is false or null are counted as filtered."""
     return drop_where(frame, otherwise, ~wanted.fill_null(value=False))
-
-

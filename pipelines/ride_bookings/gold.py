@@ -29,9 +29,7 @@ def gold_daily_booking_summary(
     """Bookings and revenue for each day, vehicle type and status; bookings without one of them are left out."""
     named = silver_booking.join(
         silver_vehicle_type.select("vehicle_type_id", "vehicle_type_name"), on="vehicle_type_id", how="left"
-    ).join(
-        silver_booking_status.select("booking_status_id", "booking_status_name"), on="booking_status_id", how="left"
-    )
+    ).join(silver_booking_status.select("booking_status_id", "booking_status_name"), on="booking_status_id", how="left")
     for name in DAY:
         named = drop_where(named, f"no {name}", col(name).is_null())
     return named.group_by(*DAY).agg(
@@ -57,11 +55,7 @@ def gold_customer_analytics(silver_customer: Frame, silver_booking: Frame) -> Fr
         last_booking_date=col("booking_date").max(),
     )
     lifetime = days_between("first_booking_date", "last_booking_date").alias("customer_lifetime_days")
-    return (
-        silver_customer.select("customer_id")
-        .join(spent, on="customer_id", how="left")
-        .with_columns(lifetime)
-    )
+    return silver_customer.select("customer_id").join(spent, on="customer_id", how="left").with_columns(lifetime)
 
 
 @table(

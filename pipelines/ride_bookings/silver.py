@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import narwhals as nw
 from narwhals import LazyFrame, col
 
-from assay import Merge, drop_where, first_in_source, groups, lookup, not_null, position, references, table
+from assay import Merge, Table, drop_where, first_in_source, groups, lookup, not_null, position, references, table
 from pipelines.ride_bookings.bronze import MEASURES, MONTH
 
 Frame = LazyFrame[Any]
 BOOKING = ("booking_id", MONTH)
 
 
-def dimension(entity: str) -> Any:
+def dimension(entity: str) -> Callable[[Callable[..., Frame]], Table]:
     """Declare a dimension: one row for each name, numbered by first appearance in the file."""
     name = f"{entity}_name"
     return table(
@@ -70,7 +71,7 @@ def silver_payment_method(bronze_payment_method: Frame) -> Frame:
     key=BOOKING,
     rows=lookup("silver_vehicle_type", "silver_location", "silver_booking_status", "silver_payment_method"),
     checks=[
-        not_null(*BOOKING),
+        not_null(*BOOKING, action="reject"),
         references("customer_id", "silver_customer.customer_id"),
         references("vehicle_type_id", "silver_vehicle_type.vehicle_type_id"),
         references("pickup_location_id", "silver_location.location_id"),
@@ -112,9 +113,11 @@ def silver_booking(
     )
 
 
-def numbered_fact(surrogate: str) -> Any:
+def numbered_fact(surrogate: str) -> Callable[[Callable[..., Frame]], Table]:
     """Declare a fact whose rows are numbered in the order of the file."""
-    return table(write=Merge(surrogate=surrogate, stamps=True), key=BOOKING, checks=[not_null(*BOOKING)])
+    return table(
+        write=Merge(surrogate=surrogate, stamps=True), key=BOOKING, checks=[not_null(*BOOKING, action="reject")]
+    )
 
 
 @numbered_fact("ride_id")

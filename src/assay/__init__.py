@@ -3,33 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from assay.model.errors import AssayError, DeclarationError, RunError, SourceError, UsageError
-    from assay.model.pipeline import Pipeline
-    from assay.model.rows import free, groups, lookup, same, times
-    from assay.model.run import Run, RunResult
-    from assay.model.source import csv
-    from assay.model.table import Table, View, table, view
-    from assay.model.write import Append, Merge, Overwrite, first_in_source, latest
-    from assay.platform import connect, history, plan, run
-    from assay.quality.checks import (
-        accepted,
-        between,
-        fails_when,
-        fresh_within,
-        not_null,
-        reconciles,
-        references,
-        row_count,
-        unique,
-    )
-    from assay.transform.dates import days_between, month_of
-    from assay.transform.drop import drop_where
-    from assay.transform.origin import extracted_on, position, source_file, stack
-    from assay.transform.sql import sql
-    from assay.transform.text import clean_text
+from typing import Any
 
 _HOMES = {
     "assay.model.errors": ("AssayError", "DeclarationError", "RunError", "SourceError", "UsageError"),
@@ -58,10 +32,6 @@ _HOMES = {
     "assay.transform.text": ("clean_text",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [  # noqa: PLE0604 - the names are those of the table above
-    *_HOME_OF
-]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,18 +7,23 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
+from assay import platform
 from assay.model.errors import AssayError, UsageError
+from assay.observe.progress import progress
+from assay.observe.summary import aligned, summary
 
 _EXIT_INTERRUPTED = 130
 Command = Callable[..., Any]
 
 
-class _Date(click.ParamType):
+class _Date(click.ParamType[dt.date]):
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
@@ -29,7 +34,7 @@ class _Date(click.ParamType):
             self.fail(f"{value!r} is no date; write it as 2024-12-01.", param, ctx)
 
 
-class _Assignment(click.ParamType):
+class _Assignment(click.ParamType[tuple[str, str]]):
     name = "name=path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
@@ -56,13 +61,18 @@ def _run_options(command: Command) -> Command:
             ),
             click.option("--as-of", type=_Date(), help="The run's own date (default: today)."),
             click.option(
-                "--select", multiple=True, metavar="TABLE", help="Compute one table; +TABLE with what it reads, TABLE+ with what follows."
+                "--select",
+                multiple=True,
+                metavar="TABLE",
+                help="Compute one table; +TABLE with what it reads, TABLE+ with what follows.",
             ),
             click.option("--layer", "layers", multiple=True, metavar="LAYER", help="Compute the tables of one layer."),
             click.option("--full", is_flag=True, help="Compute everything anew."),
             click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known."),
             _warehouse,
-            click.option("--workers", type=click.IntRange(min=1), help="Tables computed side by side (default: cores)."),
+            click.option(
+                "--workers", type=click.IntRange(min=1), help="Tables computed side by side (default: cores)."
+            ),
             _json,
         )
     ):
@@ -73,7 +83,7 @@ def _run_options(command: Command) -> Command:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="assay", prog_name="assay")
 def cli() -> None:
-    """Medallion pipelines that prove themselves.
+    r"""Medallion pipelines that prove themselves.
 
     Each bronze, silver and gold table is one Python function. A run computes them in parallel and publishes all of
     them with every row accounted for, or nothing.
@@ -96,9 +106,6 @@ def run(pipeline: str, as_json: bool, workers: int | None, **options: Any) -> No
     Exits with 0 when the tables are published or already as they would be, 1 when the run failed, 2 when the
     command, the declaration or an input as a whole is wrong.
     """
-    from assay import platform
-    from assay.observe.summary import summary
-
     with _progress(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(options, workers))
     _print(result.to_json() if as_json else summary(result))
@@ -112,9 +119,6 @@ def run(pipeline: str, as_json: bool, workers: int | None, **options: Any) -> No
 @_run_options
 def plan(pipeline: str, as_json: bool, workers: int | None, **options: Any) -> None:
     """Show what a run of PIPELINE would do, and why. Changes nothing."""
-    from assay import platform
-    from assay.observe.summary import aligned
-
     planned = platform.plan(pipeline, **_arguments(options, workers))
     if as_json:
         _print(planned.to_json())
@@ -129,9 +133,6 @@ def plan(pipeline: str, as_json: bool, workers: int | None, **options: Any) -> N
 @_json
 def history(warehouse: str | None, limit: int, as_json: bool) -> None:
     """List the runs of a warehouse, the newest first."""
-    from assay import platform
-    from assay.observe.summary import aligned
-
     runs = platform.history(warehouse, limit=limit)
     if as_json:
         _print([{name: getattr(r, name) for name in r.__slots__} for r in runs])
@@ -151,11 +152,7 @@ def history(warehouse: str | None, limit: int, as_json: bool) -> None:
 @_json
 def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
     """Show the first rows of TABLE, such as gold_daily_revenue."""
-    from assay import platform
-
-    connection = platform.connect(warehouse)
-    name = platform.stored_name(connection, table)
-    _print_rows(*_fetch(connection, f"select * from {name} limit {limit}"), as_json=as_json)
+    _print_rows(*platform.first_rows(table, warehouse, limit), as_json=as_json)
 
 
 @cli.command()
@@ -167,9 +164,7 @@ def sql(query: str, warehouse: str | None, as_json: bool) -> None:
 
     All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
     """
-    from assay import platform
-
-    _print_rows(*_fetch(platform.connect(warehouse), query), as_json=as_json)
+    _print_rows(*platform.query(query, warehouse), as_json=as_json)
 
 
 @cli.command()
@@ -179,8 +174,6 @@ def sql(query: str, warehouse: str | None, as_json: bool) -> None:
 @click.option("--seed", type=int, default=42, show_default=True, help="Equal seeds give equal files.")
 def sample(pipeline: str, folder: Path, rows: int, seed: int) -> None:
     """Write sample data for PIPELINE into FOLDER."""
-    from assay import platform
-
     written = platform.sample(pipeline, folder, rows=rows, seed=seed)
     _print("\n".join(f"{name}: {path}" for name, path in written.items()))
 
@@ -203,9 +196,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _arguments(options: dict[str, Any], workers: int | None) -> dict[str, Any]:
-    from dataclasses import replace
-
-    from assay import platform
 
     settings = platform.current_settings()
     if workers is not None:
@@ -216,7 +206,6 @@ def _arguments(options: dict[str, Any], workers: int | None) -> dict[str, Any]:
 def _progress(*, quiet: bool) -> Any:
     if quiet or not sys.stderr.isatty():
         return nullcontext(())
-    from assay.observe.progress import progress
 
     return progress()
 
@@ -236,19 +225,7 @@ def _what_next(tables: Sequence[str], warehouse: str | None) -> str:
     )
 
 
-def _fetch(connection: Any, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    import duckdb
-
-    try:
-        found = connection.execute(query)
-        names = [column[0] for column in found.description or ()]
-        return names, found.fetchall()
-    except duckdb.Error as error:
-        raise UsageError(str(error)) from None
-
-
 def _print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: bool) -> None:
-    from assay.observe.summary import aligned
 
     if as_json:
         _print([dict(zip(names, row, strict=True)) for row in rows])
@@ -259,4 +236,13 @@ def _print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json:
 
 def _print(document: Any) -> None:
     """Print text as it is, and anything else as JSON: the one place that writes to standard output."""
-    click.echo(document if isinstance(document, str) else json.dumps(document, indent=2, default=str))
+    click.echo(document if isinstance(document, str) else json.dumps(document, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has no word for: a DECIMAL as a number where that loses no digit, all else as text."""
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    return str(value)

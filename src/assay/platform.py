@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from assay.model.errors import DeclarationError, UsageError, near_miss
 from assay.model.pipeline import Pipeline
@@ -26,34 +26,39 @@ if TYPE_CHECKING:
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
 Location = str | os.PathLike[str]
+Rows = tuple[list[str], list[tuple[Any, ...]]]
+"""Names of columns, and rows."""
 
 
-def run(
-    pipeline: Pipeline | str,
-    *,
-    warehouse: Location | None = None,
-    sources: Mapping[str, Location] | None = None,
-    as_of: dt.date | None = None,
-    select: Sequence[str] = (),
-    layers: Sequence[str] = (),
-    full: bool = False,
-    allow_duplicates: bool = False,
-    settings: Settings | None = None,
-    observers: Sequence[Observer] = (),
-) -> RunResult:
+class RunArguments(TypedDict, total=False):
+    """What can be asked of a run, from Python as from the command line."""
+
+    warehouse: Location | None
+    """The lake's folder; by default what the settings say."""
+    sources: Mapping[str, Location]
+    """Source name -> path to read instead of the declared one."""
+    as_of: dt.date | None
+    """The run's own date; today by default."""
+    select: Sequence[str]
+    """Tables to compute: "name", "+name" with what it reads, "name+" with what follows."""
+    layers: Sequence[str]
+    """Layers to compute."""
+    full: bool
+    """Compute everything anew."""
+    allow_duplicates: bool
+    """Load a file although its content is known under another name."""
+    settings: Settings | None
+    """Instead of those of assay.toml and the environment."""
+    observers: Sequence[Observer]
+    """Told of each table as it starts and ends."""
+
+
+def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResult:
     """Run a pipeline: publish all of its tables, or nothing.
 
     Args:
         pipeline: a Pipeline, a name in assay.toml, or "module:object".
-        warehouse: the lake's folder; by default what the settings say.
-        sources: source name -> path to read instead of the declared one.
-        as_of: the run's own date; today by default.
-        select: tables to compute: "name", "+name" with what it reads, "name+" with what follows.
-        layers: layers to compute.
-        full: compute everything anew.
-        allow_duplicates: load a file although its content is known under another name.
-        settings: instead of those of assay.toml and the environment.
-        observers: told of each table as it starts and ends.
+        **arguments: see RunArguments.
 
     Returns:
         The result, also of a run that failed; `result.ok` tells, `result.tables["bronze_order"].rows` counts.
@@ -63,40 +68,18 @@ def run(
         ConflictError: others kept publishing what this run reads.
         LeaseError: another run of the pipeline is at work.
     """
-    chosen = settings or current_settings()
-    options = RunOptions(
-        as_of=as_of or dt.datetime.now(dt.UTC).date(),
-        select=tuple(select),
-        layers=tuple(layers),
-        full=full,
-        allow_duplicates=allow_duplicates,
-        dated=as_of is not None,
-    )
-    target = _resolve(pipeline, sources, chosen)
-    with _embedded(chosen, warehouse, observers) as embedded:
-        return embedded.run(target, options)
+    settings = arguments.get("settings") or current_settings()
+    target = _resolve(pipeline, arguments.get("sources") or {}, settings)
+    with _embedded(settings, arguments) as embedded:
+        return embedded.run(target, _options(arguments))
 
 
-def plan(
-    pipeline: Pipeline | str,
-    *,
-    warehouse: Location | None = None,
-    sources: Mapping[str, Location] | None = None,
-    as_of: dt.date | None = None,
-    select: Sequence[str] = (),
-    layers: Sequence[str] = (),
-    full: bool = False,
-    allow_duplicates: bool = False,
-    settings: Settings | None = None,
-) -> Plan:
+def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
     """Return what `run` with the same arguments would do, and why; changes nothing."""
-    chosen = settings or current_settings()
-    options = RunOptions(
-        as_of or dt.datetime.now(dt.UTC).date(), tuple(select), tuple(layers), full, allow_duplicates, as_of is not None
-    )
-    target = _resolve(pipeline, sources, chosen)
-    with _embedded(chosen, warehouse, ()) as embedded:
-        return embedded.plan(target, options)
+    settings = arguments.get("settings") or current_settings()
+    target = _resolve(pipeline, arguments.get("sources") or {}, settings)
+    with _embedded(settings, arguments) as embedded:
+        return embedded.plan(target, _options(arguments))
 
 
 def connect(warehouse: Location | None = None, *, at: int | None = None) -> DuckDBPyConnection:
@@ -129,7 +112,7 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
             f"{name!r} is no pipeline of assay.toml.{near_miss(name, settings.pipelines)} "
             "Write a name from there, or module:object, as in orders:orders."
         )
-    for folder in (os.getcwd(), os.path.abspath(settings.folder)):
+    for folder in (str(Path.cwd()), str(Path(settings.folder).absolute())):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     try:
@@ -153,22 +136,34 @@ def current_settings() -> Settings:
     return load(os.environ, Path.cwd())
 
 
-def _resolve(pipeline: Pipeline | str, sources: Mapping[str, Location] | None, settings: Settings) -> Pipeline:
+def _options(arguments: RunArguments) -> RunOptions:
+    as_of = arguments.get("as_of")
+    return RunOptions(
+        as_of=as_of or dt.datetime.now(dt.UTC).date(),
+        select=tuple(arguments.get("select", ())),
+        layers=tuple(arguments.get("layers", ())),
+        full=arguments.get("full", False),
+        allow_duplicates=arguments.get("allow_duplicates", False),
+        dated=as_of is not None,
+    )
+
+
+def _resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings: Settings) -> Pipeline:
     found = find_pipeline(pipeline, settings) if isinstance(pipeline, str) else pipeline
     # What is given with a run counts from where the run is started; what a pipeline declares, from assay.toml.
-    return found.reading({name: os.path.abspath(path) for name, path in (sources or {}).items()})
+    return found.reading({name: str(Path(path).absolute()) for name, path in sources.items()})
 
 
 @contextmanager
-def _embedded(settings: Settings, warehouse: Location | None, observers: Sequence[Observer]) -> Iterator[Embedded]:
+def _embedded(settings: Settings, arguments: RunArguments) -> Iterator[Embedded]:
     from assay.engines.duckdb.engine import DuckDbEngine
     from assay.orchestrators.embedded import Embedded
 
-    lake = _lake(settings, warehouse, create=True)
+    lake = _lake(settings, arguments.get("warehouse"), create=True)
     # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
     engine = DuckDbEngine(threads=max(1, _cores() // settings.worker_count), memory_limit=settings.memory_limit)
     try:
-        yield Embedded(engine, lake, settings, tuple(observers))
+        yield Embedded(engine, lake, settings, tuple(arguments.get("observers", ())))
     finally:
         engine.close()
 
@@ -176,31 +171,46 @@ def _embedded(settings: Settings, warehouse: Location | None, observers: Sequenc
 def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> IcebergWarehouse:
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
-    if warehouse is not None:
-        place = os.path.abspath(warehouse) if "://" not in str(warehouse) else str(warehouse)
-    else:
-        place = os.path.join(settings.folder, settings.warehouse)
+    # What is given with a command counts from where it is given, what is set from the folder of assay.toml.
+    base, place = (Path(), str(warehouse)) if warehouse is not None else (Path(settings.folder), settings.warehouse)
     if "://" in place or place.startswith("postgresql:"):
         raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
-    return IcebergWarehouse(Path(place), create=create)
+    return IcebergWarehouse(base / place, create=create)
 
 
 def _cores() -> int:
     return replace(Settings(), workers=0).worker_count
 
 
-def stored_name(connection: DuckDBPyConnection, table: str) -> str:
-    """Return how SQL names a table that people name `gold_daily_revenue`; raises UsageError with the near miss."""
-    rows = connection.execute(
-        "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
-    ).fetchall()
-    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in rows}
+def query(text: str, warehouse: Location | None = None) -> Rows:
+    """Return the columns' names and the rows of a query over the published tables.
+
+    Raises UsageError with the engine's own words for a query it cannot run.
+    """
+    return _rows(connect(warehouse), text)
+
+
+def first_rows(table: str, warehouse: Location | None, limit: int) -> Rows:
+    """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
+    connection = connect(warehouse)
+    found = "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
+    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in _rows(connection, found)[1]}
     wanted = table.replace(".", "_", 1)
     if wanted not in names:
         raise UsageError(
             f"There is no published table {table!r}.{near_miss(wanted, names)} There are: {', '.join(names) or 'none'}."
         )
-    return names[wanted]
+    return _rows(connection, f"select * from {names[wanted]} limit {limit:d}")
+
+
+def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
+    import duckdb
+
+    try:
+        found = connection.execute(text)
+        return [column[0] for column in found.description or ()], found.fetchall()
+    except duckdb.Error as error:
+        raise UsageError(str(error)) from None
 
 
 def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:

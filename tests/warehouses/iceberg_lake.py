@@ -11,6 +11,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 
 from assay.engines.duckdb.stats import column_stats
@@ -108,16 +110,21 @@ def rows(table: Table, row_filter: str = "true", snapshot_id: int | None = None)
     return sorted(found.to_pylist(), key=lambda row: repr(next(iter(row.values()))))
 
 
-def planned(table: Table, condition: str) -> int:
+def planned(table: Table, condition: str | BooleanExpression) -> int:
     """Return how many files a filter leaves to be read."""
     return len(list(table.scan(row_filter=condition).plan_files()))
 
 
-def manifest_count(table: Table) -> int:
-    """Return how many manifests the current snapshot has."""
+def manifests(table: Table) -> list[ManifestFile]:
+    """Return the manifests of the current snapshot."""
     snapshot = table.current_snapshot()
     assert snapshot
-    return len(snapshot.manifests(table.io))
+    return snapshot.manifests(table.io)
+
+
+def manifest_count(table: Table) -> int:
+    """Return how many manifests the current snapshot has."""
+    return len(manifests(table))
 
 
 def summary(table: Table) -> dict[str, str]:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyiceberg.manifest import (
+    MANIFEST_LIST_FILE_STRUCTS,
+    ManifestContent,
+    ManifestFile,
+    clear_manifest_cache,
+    write_manifest_list,
+)
 from pyiceberg.table import Table
 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
 from assay.model.schema import Column, Schema
 from assay.warehouses.iceberg.metadata import TableChange, stage_metadata
-from tests.warehouses.iceberg_lake import Lake, manifest_count, planned, rows, summary
+from tests.warehouses.iceberg_lake import Lake, manifest_count, manifests, planned, rows, summary
 
 ORDERS = Schema((Column("id", "INTEGER", 7), Column("day", "DATE", 3), Column("name", "VARCHAR", 12)))
 THREE_DAYS = "select i as id, date '2024-01-01' + (i % 3)::int as day, 'n' || i as name from range(9) t(i)"
@@ -25,7 +33,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
 
 
-def ids(table: Table, snapshot: int | None = None) -> list[object]:
+def ids(table: Table, snapshot: int | None = None) -> list[Any]:
     return [row["id"] for row in rows(table, snapshot_id=snapshot)]
 
 
@@ -103,7 +111,16 @@ def test_all_files_can_leave_and_the_table_grows_again(lake: Lake) -> None:
     lake.change("orders", ORDERS, files, partition_by=("day",))
     table = lake.change("orders", ORDERS, (), paths(files), partition_by=("day",))
     assert (rows(table), summary(table)["operation"], summary(table)["total-data-files"]) == ([], "delete", "0")
-    assert ids(lake.change("orders", ORDERS, files, partition_by=("day",))) == list(range(9))
+    table = lake.change("orders", ORDERS, files, partition_by=("day",))
+    assert (ids(table), manifest_count(table)) == (list(range(9)), 1)
+
+
+def test_a_clock_that_was_set_back_does_not_turn_history_around(lake: Lake) -> None:
+    table = lake.change("orders", ORDERS, lake.write(ONE_ROW.format(1), ORDERS))
+    written, later = Path(table.metadata_location), table.metadata.last_updated_ms + 3_600_000
+    written.write_text(written.read_text().replace(str(table.metadata.last_updated_ms), str(later)))
+    table = lake.change("orders", ORDERS, lake.write(ONE_ROW.format(2), ORDERS))
+    assert [entry.timestamp_ms for entry in table.history()] == [later, later + 1]
 
 
 def test_columns_come_go_and_are_renamed_without_touching_files(lake: Lake) -> None:
@@ -145,6 +162,9 @@ def test_partitioning_changes_and_files_of_both_ways_are_read_and_removed(lake: 
     assert (planned(table, "name = 'x1'"), planned(table, "day = '2024-01-03'")) == (1, 1)
     table = lake.change("orders", ORDERS, (), paths(by_day[1:]), partition_by=("day",))
     assert (ids(table), len(table.specs()), table.spec().spec_id) == ([10, 11], 2, 0)
+    table = lake.change("orders", ORDERS, partition_by=("name", "day"))
+    assert [(field.name, field.field_id) for field in table.spec().fields] == [("name", 1001), ("day", 1000)]
+    assert (table.spec().spec_id, table.metadata.last_partition_id) == (2, 1001)
 
 
 def test_a_partition_column_can_be_dropped_while_its_files_stay(lake: Lake) -> None:
@@ -159,13 +179,14 @@ def test_a_partition_column_can_be_dropped_while_its_files_stay(lake: Lake) -> N
 
 
 def test_many_small_appends_keep_manifests_and_the_log_of_versions_bounded(lake: Lake) -> None:
-    counts, files = [], ()
+    counts = []
     for number in range(60):
-        files = lake.write(ONE_ROW.format(number), ORDERS, ("day",))
-        table = lake.change("orders", ORDERS, files, partition_by=("day",))
+        table = lake.change(
+            "orders", ORDERS, lake.write(ONE_ROW.format(number), ORDERS, ("day",)), partition_by=("day",)
+        )
         counts.append(manifest_count(table))
     assert max(counts) <= 8
-    assert sorted(ids(table), key=int) == list(range(60))
+    assert sorted(ids(table)) == list(range(60))
     assert (len(table.history()), len(table.metadata.metadata_log)) == (60, 20)
     assert len(list(Path(lake.root, "silver/orders/metadata").glob("*.metadata.json"))) == 60
 
@@ -182,10 +203,12 @@ def test_a_manifest_that_is_full_is_left_alone(lake: Lake) -> None:
     (file,) = lake.write(ONE_ROW.format(1), ORDERS)
     many = tuple(DataFile(f"silver/data/{n}.parquet", file.rows, file.bytes) for n in range(1100))
     table = lake.change("orders", ORDERS, many)
-    assert manifest_count(table) == 3
+    full = {file.manifest_path for file in manifests(table) if file.added_files_count == 500}
+    assert (manifest_count(table), len(full)) == (3, 2)
     for number in range(30):
         table = lake.change("orders", ORDERS, (DataFile(f"silver/data/more-{number}.parquet", 1, 1),))
         assert manifest_count(table) <= 10
+        assert full <= {file.manifest_path for file in manifests(table)}
     table = lake.change("orders", ORDERS, (file,), paths(many[3:]))
     assert summary(table)["total-data-files"] == "34"
 
@@ -204,6 +227,20 @@ def test_removing_what_is_not_there_is_an_error(lake: Lake) -> None:
         lake.stage("orders", ORDERS, (), ("silver/data/other.parquet",))
     with pytest.raises(WarehouseError, match=r"published metadata .* is missing"):
         stage_metadata(lake.root, TableChange(lake.root, f"{lake.root}/00003-x.metadata.json", ORDERS, (), (), (), {}))
+
+
+def test_a_table_to_which_another_writer_gave_delete_files_is_refused(lake: Lake) -> None:
+    table = lake.change("orders", ORDERS, lake.write(ONE_ROW.format(1), ORDERS))
+    snapshot, (file,) = table.snapshots()[0], manifests(table)
+    fields = {field.name: file[position] for position, field in enumerate(MANIFEST_LIST_FILE_STRUCTS[2].fields)}
+    deletes = ManifestFile.from_args(**{**fields, "content": ManifestContent.DELETES})
+    with write_manifest_list(
+        2, table.io.new_output(snapshot.manifest_list), snapshot.snapshot_id, None, 1, "null"
+    ) as made:
+        made.add_manifests([deletes])
+    clear_manifest_cache()
+    with pytest.raises(WarehouseError, match="has delete files"):
+        lake.stage("orders", ORDERS)
 
 
 def test_tables_of_a_run_are_staged_from_several_threads(lake: Lake) -> None:
@@ -228,4 +265,4 @@ def test_other_writers_go_on_from_what_assay_wrote(lake: Lake) -> None:
     table = lake.change("orders", ORDERS, files, partition_by=("day",))
     table.append(table.scan(row_filter="id < 2").to_arrow())
     table.delete("id = 0")
-    assert sorted(ids(table), key=int) == [1, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert sorted(ids(table)) == [1, 1, 2, 3, 4, 5, 6, 7, 8]

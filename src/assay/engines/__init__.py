@@ -1,0 +1,1 @@
+"""What evaluates frames, each behind the Protocol `assay.model.ports.Engine`."""

@@ -1,0 +1,1 @@
+"""What a pipeline is: frozen data and pure rules, without any storage, engine or clock."""

@@ -46,7 +46,7 @@ def downstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
 def upstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
     """Return the names and every node they read, directly or through others."""
     found = set(names)
-    for name in reversed(nodes):
+    for name in reversed(list(nodes)):
         if name in found:
             found.update(n for n in nodes[name].upstream if n in nodes)
     return found

@@ -64,10 +64,9 @@ class Ledger:
     def _write_equation(self) -> list[str]:
         if self.returned == self.written + self.rejected + self.deduplicated:
             return []
-        return [
-            f"the function returned {self.returned:,} rows, but {self.written:,} written + {self.rejected:,} rejected "
-            f"+ {self.deduplicated:,} deduplicated are {self.written + self.rejected + self.deduplicated:,}"
-        ]
+        total = self.written + self.rejected + self.deduplicated
+        parts = f"{self.written:,} written + {self.rejected:,} rejected + {self.deduplicated:,} deduplicated"
+        return [f"the function returned {self.returned:,} rows, but {parts} are {total:,}"]
 
     def _transform_equation(self, grain: Grain) -> list[str]:
         read = sum(self.read[name] for name in counted_inputs(grain, tuple(self.read)))
@@ -90,7 +89,6 @@ class Ledger:
         if difference == 0:
             return []
         lost = f"{difference:,} lost" if difference > 0 else f"{-difference:,} gained"
-        return [
-            f"it {read}, returned {self.returned:,} and filtered {self.filtered_rows:,}: {lost} without a declaration "
-            "(drop rows by drop_where(frame, reason, expr), or declare the grain by rows=)"
-        ]
+        remedy = "drop rows by drop_where(frame, reason, expr), or declare the grain by rows="
+        account = f"it {read}, returned {self.returned:,} and filtered {self.filtered_rows:,}"
+        return [f"{account}: {lost} without a declaration ({remedy})"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from assay.model import graph
-from assay.model.check import References, Reconciles
+from assay.model.check import Reconciles, References
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.rows import Groups, Lookup
 from assay.model.source import Source
@@ -109,9 +109,7 @@ def _check_table(table: Table, pipeline: Pipeline) -> None:
                         f"{table.name}: {name!r} is looked up in, but not read.{near_miss(name, table.upstream)}"
                     )
     if isinstance(table.rows, Groups) and len(set(table.upstream) - set(table.rows.lookup)) != 1:
-        raise DeclarationError(
-            f"{table.name}: groups() counts the rows of one input; name the others in lookup=(...)."
-        )
+        raise DeclarationError(f"{table.name}: groups() counts the rows of one input; name the others in lookup=(...).")
     for check in table.checks:
         if isinstance(check, References | Reconciles) and check.other not in pipeline.tables:
             raise DeclarationError(

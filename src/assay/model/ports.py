@@ -178,9 +178,7 @@ class Warehouse(Protocol):
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
         """Make durable all that a publish refers to, and return the metadata location of each table."""
 
-    def publish(
-        self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State
-    ) -> None:
+    def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:

@@ -184,9 +184,7 @@ def _as_lazy(value: Any) -> tuple[Any, Callable[[nw.LazyFrame[Any]], Any] | None
             result = result.drop(POSITION)
         if not eager:
             return result if frame is value else result.to_native()
-        backend = frame.implementation
-        collected = result.collect(backend="pandas" if backend.is_pandas() else str(backend))
-        return collected.to_native()
+        return result.collect(backend=frame.implementation).to_native()
 
     return frame.lazy(), restore
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from assay.model.run import NodeRun, RunResult
 
-_HEADINGS = ("rows", "filtered", "rejected", "deduplicated", "seconds", "")
+_COLUMNS = ("rows", "filtered", "rejected", "deduplicated", "seconds")
+_STEPS = "sources and views"
 
 
 def summary(result: RunResult) -> str:
@@ -14,12 +15,11 @@ def summary(result: RunResult) -> str:
     head = f"{result.pipeline}, as of {result.as_of}"
     lines = [f"{head}, run {result.run}" if result.run is not None else head, ""]
     steps = [node for name, node in result.nodes.items() if name not in result.tables]
-    groups = {"sources and views": steps} if any(node.attempts for node in steps) else {}
+    groups = {_STEPS: steps} if any(node.attempts for node in steps) else {}
     for name, node in result.tables.items():
         groups.setdefault(name.partition("_")[0], []).append(node)
-    width = max((len(_label(node, layer)) for layer, nodes in groups.items() for node in nodes), default=0) + 2
-    for layer, nodes in groups.items():
-        lines += _layer(layer, nodes, max(width, 22))
+    rows = [row for layer, nodes in groups.items() for row in _layer(layer, nodes)]
+    lines += aligned(rows, left=(0, len(_COLUMNS) + 1))
     lines += [f"warning: {text}" for text in _warnings(result)]
     lines += [f"problem: {text}" for text in result.problems]
     return "\n".join([*lines, _last_line(result)])
@@ -30,23 +30,21 @@ def aligned(rows: Sequence[Sequence[str]], left: Iterable[int] = (0,)) -> list[s
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     to_left = set(left)
     return [
-        "  ".join(cell.ljust(w) if n in to_left else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(w) if n in to_left else cell.rjust(w)
+            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 
 
-def _layer(layer: str, nodes: Sequence[NodeRun], width: int) -> list[str]:
-    rows = [_cells(node) for node in nodes]
-    total = sum(node.rows or 0 for node in nodes)
-    title = [layer.ljust(width), *(h.rjust(12) for h in _HEADINGS[:-1])]
-    body = [
-        "  ".join([("  " + _label(node, layer)).ljust(width), *(c.rjust(10) for c in cells[:-1])]) + f"  {cells[-1]}"
-        for node, cells in zip(nodes, rows, strict=True)
-    ]
-    lines = ["".join(title).rstrip(), *(line.rstrip() for line in body)]
-    if layer != "sources and views":
-        lines.append("  ".join([f"  {len(nodes)} tables".ljust(width), f"{total:,}".rjust(10)]))
-    return [*lines, ""]
+def _layer(layer: str, nodes: Sequence[NodeRun]) -> list[tuple[str, ...]]:
+    empty = ("",) * len(_COLUMNS)
+    rows = [(layer, *_COLUMNS, ""), *((f"  {_label(node, layer)}", *_cells(node)) for node in nodes)]
+    if layer != _STEPS:
+        total = sum(node.rows or 0 for node in nodes)
+        rows.append((f"  {len(nodes)} {'table' if len(nodes) == 1 else 'tables'}", f"{total:,}", *empty))
+    return [*rows, ("", *empty, "")]
 
 
 def _label(node: NodeRun, layer: str) -> str:
@@ -56,7 +54,7 @@ def _label(node: NodeRun, layer: str) -> str:
 def _cells(node: NodeRun) -> list[str]:
     ledger = node.ledger
     if node.status in ("failed", "blocked"):
-        return ["-"] * 5 + [f"{node.status}: {node.error or node.reason}"]
+        return ["-"] * len(_COLUMNS) + [f"{node.status}: {node.error or node.reason}"]
     rows = "-" if node.rows is None else f"{node.rows:,}"
     if not node.attempts:
         return [rows, "-", "-", "-", "-", f"{node.status}: {node.reason}"]

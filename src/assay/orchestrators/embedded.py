@@ -98,9 +98,9 @@ class Embedded:
 
 def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
     """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
-    reads = {name: set() for name in work.plan.sources} | {
-        name: {read for read in node.upstream if read in work.plan.steps} for name, node in work.pipeline.nodes.items()
-    }
+    reads: dict[str, set[str]] = {name: set() for name in work.plan.sources}
+    for name, node in work.pipeline.nodes.items():
+        reads[name] = {read for read in node.upstream if read in work.plan.steps}
     sorter = TopologicalSorter(reads)
     sorter.prepare()
     with ThreadPoolExecutor(work.settings.worker_count, thread_name_prefix="assay") as pool:
@@ -148,11 +148,11 @@ def _end(node: NodeRun, nodes: dict[str, NodeRun], observers: tuple[Observer, ..
 
 
 def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...], began: dt.datetime) -> RunResult:
-    state: RunState = "failed" if problems else "unchanged"
-    changed = any(node.status == "written" for node in nodes.values())
-    changed = changed or any(node.status == "computed" and node.name in work.plan.sources for node in nodes.values())
-    if changed and not problems:
-        state = "published"
+    # A view is computed without being published; a table or source with new content is.
+    changed = any(
+        n.status == "written" or (n.status == "computed" and n.name in work.plan.sources) for n in nodes.values()
+    )
+    state: RunState = "failed" if problems else "published" if changed else "unchanged"
     return RunResult(
         run=work.handle.id,
         pipeline=work.pipeline.name,

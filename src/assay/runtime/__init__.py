@@ -1,0 +1,1 @@
+"""The flow of a run: plan, extract, execute, gate, publish."""

@@ -15,6 +15,7 @@ from assay.model.ledger import ControlTotal, Number
 from assay.model.ports import Frame, Session
 from assay.model.rows import Groups
 from assay.model.table import Table
+from assay.model.write import Append
 from assay.quality.checks import agree, any_broken, broken, not_null, total_of
 from assay.transform.drop import Dropped
 
@@ -29,9 +30,13 @@ class Judged:
 
 
 def row_checks(table: Table) -> tuple[RowCheck, ...]:
-    """Return the table's row checks, with the one that its key implies."""
+    """Return the table's row checks, with the one that its key implies: rows are updated by keys that are not null.
+
+    Appended rows are never looked up by their key, and in deduplication null equals null.
+    """
     own = tuple(check for check in table.checks if isinstance(check, RowCheck))
-    return (not_null(*table.key), *own) if table.key and not _key_covered(table, own) else own
+    implied = table.key and not isinstance(table.write, Append) and not _key_covered(table, own)
+    return (not_null(*table.key), *own) if implied else own
 
 
 def judge_rows(session: Session, frame: Frame, checks: Sequence[RowCheck]) -> Judged:

@@ -11,7 +11,7 @@ from narwhals import Expr, col, lit, when
 from assay.model.ports import Frame, Session
 from assay.model.schema import Column, Schema
 from assay.model.table import Table
-from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Merge
+from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Append, Merge
 from assay.runtime.work import Dataset, Work
 
 _WAS = "_assay_was_"
@@ -37,7 +37,7 @@ def compare(work: Work, table: Table, session: Session, rows: Frame, count: int,
     if before is None:
         return Changes(_stamped_new(work, table, rows), changed=True, inserted=count)
     stored = work.traced[table.name].stored
-    if table.key:
+    if table.key and not isinstance(table.write, Append):
         return _compare_by_key(work, table, session, rows, before)
     if _pairs(stored) == _pairs(before.schema) and count == before.rows:
         was = before.open(work, session, stored, "published")
@@ -50,9 +50,13 @@ def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, bef
     stored = work.traced[table.name].stored
     shared = [c for c in stored if c.name in before.schema and before.schema[c.name].type == c.type]
     same_shape = _pairs(stored) == _pairs(before.schema)
+    base = work.base(table.name)
+    repartitioned = base is not None and base.partition_by != table.partition_by
     was = before.open(work, session, Schema(tuple(before.schema[c.name] for c in shared)), "published")
     was = was.select(
-        *table.key, lit(value=True).alias(_FOUND), *(col(c.name).alias(_WAS + c.name) for c in shared if c.name not in table.key)
+        *table.key,
+        lit(value=True).alias(_FOUND),
+        *(col(c.name).alias(_WAS + c.name) for c in shared if c.name not in table.key),
     )
     joined = rows.join(was, on=list(table.key), how="left").with_columns(col(_FOUND).fill_null(value=False))
     surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
@@ -69,7 +73,7 @@ def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, bef
     inserted, deleted = int(count) - int(found), before.rows - int(found)
     return Changes(
         frame=_stamped(work, table, held, [c.name for c in shared]),
-        changed=bool(inserted or updated or moved or deleted) or not same_shape,
+        changed=bool(inserted or updated or moved or deleted) or not same_shape or repartitioned,
         inserted=inserted,
         updated=int(updated),
         unchanged=int(found) - int(updated),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import SourceError
+from assay.model.ledger import Ledger
 from assay.model.ports import Destination, Rejects, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
-from assay.model.ledger import Ledger
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.runtime.work import Work
@@ -35,7 +36,8 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         quarantine += [file.path for file in rejected]
         reasons += sum(file.rows for file in rejected)
     _check_untouched(plan.slices, plan.to_read)
-    _record(work, name, attempt, tuple(slices), tuple(added))
+    changed = not _same_as_published(work, name, session, tuple(slices), tuple(added))
+    _record(work, name, attempt, tuple(slices), tuple(added), changed=changed)
     new = sum(file.rows for file in added)
     ledger = Ledger(
         read={part.name: part.rows for part in slices if part.name in plan.to_read},
@@ -44,7 +46,8 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         written=new,
     )
     rows = new + sum(rows_kept.values())
-    return NodeRun(name, "computed", plan.reason, rows, ledger, quarantine=tuple(quarantine))
+    reason = plan.reason if changed else "read again, with the content that is published"
+    return NodeRun(name, "computed" if changed else "unchanged", reason, rows, ledger, quarantine=tuple(quarantine))
 
 
 def _extract_slice(
@@ -75,7 +78,30 @@ def _check_untouched(slices: tuple[Slice, ...], read: frozenset[str]) -> None:
             raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
 
 
-def _record(work: Work, name: str, attempt: int, slices: tuple[Slice, ...], added: tuple[DataFile, ...]) -> None:
+def _same_as_published(
+    work: Work, name: str, session: Session, slices: tuple[Slice, ...], added: tuple[DataFile, ...]
+) -> bool:
+    """Return whether reading again gave just what is published; what it gave is then removed."""
+    base = work.base(name)
+    plan = work.plan.sources[name]
+    known = {part.name: part.identity.sha256 for part in work.plan.state.slices.get(work.dataset(name), ())}
+    if base is None or plan.gone or {part.name: part.identity.sha256 for part in slices} != known:
+        return False
+    schema = _stored(work, name)
+    if schema != base.schema:
+        return False
+    root = work.warehouse.root
+    before = session.scan(root, [file for file in base.files if file.slice in plan.to_read], schema, "published")
+    if not session.same_rows(session.scan(root, added, schema, "read"), before):
+        return False
+    for file in added:
+        Path(root, file.path).unlink()
+    return True
+
+
+def _record(
+    work: Work, name: str, attempt: int, slices: tuple[Slice, ...], added: tuple[DataFile, ...], *, changed: bool
+) -> None:
     plan = work.plan.sources[name]
     base = work.base(name)
     schema = _stored(work, name)
@@ -84,12 +110,12 @@ def _record(work: Work, name: str, attempt: int, slices: tuple[Slice, ...], adde
         dataset=work.dataset(name),
         attempt=attempt,
         base=base.id if base else None,
-        changed=True,
+        changed=changed,
         schema=schema,
         next_field_id=max(schema.highest_id + 1, base.next_field_id if base else 1),
         partition_by=(),
-        added=added,
-        removed=tuple(f.path for f in base.files if f.slice in left) if base else (),
+        added=added if changed else (),
+        removed=tuple(f.path for f in base.files if f.slice in left) if base and changed else (),
         fingerprint=work.traced[name].fingerprint,
         inputs={},
         slices=slices,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from assay.model.check import CrossCheck, Reconciles, References, Verdict
 from assay.model.ports import Frame, Session
-from assay.model.rows import Same
+from assay.model.rows import Free
 from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.quality.checks import agree, count_orphans, total_of
@@ -41,17 +41,15 @@ def _faults(work: Work, node: NodeRun) -> list[str]:
     if node.status not in ("written", "unchanged", "computed") or node.attempts == 0 or node.ended_at is None:
         return []
     source = node.name in work.pipeline.sources
-    grain = Same() if source else work.pipeline.nodes[node.name].rows
+    grain = Free("a file has lines, not rows") if source else work.pipeline.nodes[node.name].rows
     ledger = node.ledger
     faults = []
     if ledger.read or ledger.returned:
-        # A source reads files, not rows: of its account only the write equation can be stated.
-        balance = replace(ledger, read={"file": ledger.returned}) if source else ledger
-        faults = [f"{node.name}: {sentence}" for sentence in balance.imbalances(grain)]
+        faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
     if ledger.rejected_share > work.settings.rejected_share:
         faults.append(
-            f"{node.name}: {ledger.rejected:,} of {ledger.returned:,} rows ({ledger.rejected_share:.1%}) were rejected, "
-            f"more than {work.settings.rejected_share:.1%} (setting rejected_share)"
+            f"{node.name}: {ledger.rejected:,} of {ledger.returned:,} rows ({ledger.rejected_share:.1%}) were "
+            f"rejected, more than {work.settings.rejected_share:.1%} (setting rejected_share)"
         )
     return faults
 

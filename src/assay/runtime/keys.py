@@ -43,7 +43,8 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     to = Destination(
         work.warehouse.root, work.warehouse.folder(dataset, work.handle.id), f"{work.handle.id}-{attempt}", schema
     )
-    added, removed = session.write(numbered, to), ()
+    added = session.write(numbered, to)
+    removed: tuple[str, ...] = ()
     if len(known_files) >= _MOST_FILES and added:
         everything = session.scan(work.warehouse.root, (*known_files, *added), schema, "all_keys")
         added, removed = session.write(everything, to), tuple(file.path for file in known_files)

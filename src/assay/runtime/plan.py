@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from assay.model.data import dataset_of_source, dataset_of_table
+from assay.model.data import Version, dataset_of_source, dataset_of_table
 from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import State
@@ -120,29 +120,46 @@ def _table_step(
     named: set[str],
 ) -> Step:
     name = table.name
-    for read in leaves(pipeline, name):
+    reads = leaves(pipeline, name)
+    for read in reads:
         _check_published(table, read, pipeline, traced, state, steps)
     version = state.versions.get(dataset_of(pipeline, name))
     if version is None:
         return Step(name, "run", "it has never been published")
+    reason = "it was selected by name" if name in named else _own_reason(pipeline, name, traced, options, version)
+    reason = reason or _input_reason(pipeline, reads, state, steps, version)
+    if reason:
+        return Step(name, "run", reason)
+    moving = [read for read in reads if _runs(steps, read)]
+    if moving:
+        return Step(name, "maybe", f"{moving[0]} may change")
+    return Step(name, "skip", f"nothing it reads has changed since run {version.id}")
+
+
+def _own_reason(
+    pipeline: Pipeline, name: str, traced: Mapping[str, Traced], options: RunOptions, version: Version
+) -> str | None:
+    """Return why a published table must run whatever its inputs are."""
     if options.full:
-        return Step(name, "run", "--full was asked for")
-    if name in named:
-        return Step(name, "run", "it was selected by name")
+        return "--full was asked for"
     if version.fingerprint != traced[name].fingerprint:
-        return Step(name, "run", "its function or declaration has changed")
+        return "its function or declaration has changed"
     if _reads_date(pipeline, name) and version.as_of != options.as_of.isoformat():
-        return Step(name, "run", f"it depends on the run's date, which was {version.as_of}")
-    for read in leaves(pipeline, name):
+        return f"it depends on the run's date, which was {version.as_of}"
+    return None
+
+
+def _input_reason(
+    pipeline: Pipeline, reads: tuple[str, ...], state: State, steps: Mapping[str, Step], version: Version
+) -> str | None:
+    """Return which input surely is not what a published table was made of."""
+    for read in reads:
         current = state.versions.get(dataset_of(pipeline, read))
         if read in pipeline.sources and steps[read].action == "run":
-            return Step(name, "run", f"{read}: {steps[read].reason}")
+            return f"{read}: {steps[read].reason}"
         if current is not None and version.inputs.get(current.dataset) != current.id and not _runs(steps, read):
-            return Step(name, "run", f"{read} was published by run {current.id} since")
-    for read in leaves(pipeline, name):
-        if _runs(steps, read):
-            return Step(name, "maybe", f"{read} may change")
-    return Step(name, "skip", f"nothing it reads has changed since run {version.id}")
+            return f"{read} was published by run {current.id} since"
+    return None
 
 
 def _view_step(view: View, pipeline: Pipeline, steps: Mapping[str, Step]) -> Step:

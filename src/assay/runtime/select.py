@@ -41,7 +41,7 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
 def _views_for(pipeline: Pipeline, chosen: set[str]) -> set[str]:
     """Return the views that the chosen tables need: they have no published rows to fall back on."""
     needed: set[str] = set()
-    for name in reversed(pipeline.nodes):
+    for name in reversed(list(pipeline.nodes)):
         if name in chosen or name in needed:
             reads = (n for n in pipeline.nodes[name].upstream if n in pipeline.nodes)
             needed |= {n for n in reads if not isinstance(pipeline.nodes[n], Table)}

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from assay.model.check import FreshWithin, RowCheck, RowCount, Unique, Verdict
+from assay.model.check import FreshWithin, RowCount, Unique, Verdict
 from assay.model.data import DataFile, Manifest, Version
 from assay.model.errors import TableError
 from assay.model.ledger import ControlTotal, Ledger
-from assay.model.ports import Destination, Frame, Rejects, Session
-from assay.model.quarantine import QUARANTINE
-from assay.model.rows import Groups, Lookup, Same, counted_inputs
+from assay.model.ports import Destination, Frame, Session
+from assay.model.rows import Groups, counted_inputs
 from assay.model.run import NodeRun, Run
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
-from assay.model.write import Merge
-from assay.quality.checks import any_broken, count_own, unique
+from assay.quality.checks import count_own, unique
 from assay.runtime import account, changes
-from assay.runtime.keys import number
 from assay.runtime.plan import leaves
+from assay.runtime.settle import settle
 from assay.runtime.trace import call
 from assay.runtime.work import Dataset, Work, would_be
-from assay.transform.dedupe import keep_one
 from assay.transform.drop import Dropped, collecting
 
 
@@ -60,36 +57,20 @@ def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRu
     if base is not None and work.plan.steps[name].action == "maybe" and not _inputs_moved(work, name, base):
         return NodeRun(name, "unchanged", "what it reads turned out unchanged", base.rows)
     found = compute(work, table, session)
-    checks = account.row_checks(table)
-    judged = account.judge_rows(session, found.frame, checks)
-    quarantine = _reject(work, table, session, found.frame, checks, attempt) if judged.rejected else ()
-    good = found.frame.filter(~any_broken([c for c in checks if c.action == "reject"])) if judged.rejected else found.frame
-    remaining = judged.returned - judged.rejected
-    kept, deduplicated = _deduplicate(work, table, session, good, remaining)
-    manifests: list[Manifest] = []
-    if isinstance(table.write, Merge) and table.write.surrogate:
-        numbered = number(work, table, table.write.surrogate, session, kept, attempt)
-        kept = numbered.frame
-        manifests.append(numbered.keys)
+    settled = settle(work, table, session, found.frame, attempt)
     before = Dataset(name, {}, base.files, base.schema) if base else None
-    change = changes.compare(work, table, session, kept, remaining - deduplicated, before)
+    change = changes.compare(work, table, session, settled.frame, settled.rows, before)
     schema = work.traced[name].stored.following(base.schema if base else None, base.next_field_id if base else 1)
-    added: tuple[DataFile, ...] = ()
-    if change.changed:
-        added = session.write(change.frame, _destination(work, name, schema, table.partition_by, attempt))
-    manifest = _manifest(work, table, attempt, schema, added, base, found.inputs)
-    if not change.changed:
-        # The published files stand; what they were made from and how is still noted, so that it is not tried again.
-        manifest = replace(manifest, changed=False, removed=())
-    manifests.insert(0, manifest)
-    work.warehouse.record(work.handle, *manifests)
-    stands = added if change.changed or base is None else base.files
+    if base is not None and not change.changed:
+        schema, stands = base.schema, base.files
+    else:
+        stands = session.write(change.frame, _destination(work, name, schema, table.partition_by, attempt))
     ledger = Ledger(
         read={read: data.rows for read, data in found.inputs.items()},
         filtered=account.filtered(session, found.dropped),
-        returned=judged.returned,
-        rejected=judged.rejected,
-        deduplicated=deduplicated,
+        returned=settled.judged.returned,
+        rejected=settled.judged.rejected,
+        deduplicated=settled.deduplicated,
         written=sum(file.rows for file in stands),
         inserted=change.inserted,
         updated=change.updated,
@@ -97,15 +78,20 @@ def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRu
         deleted=change.deleted,
         totals=_totals(table, session, found),
     )
-    staged = session.scan(work.warehouse.root, stands, schema if change.changed or base is None else base.schema, name)
+    own = _own_verdicts(work, table, session, session.scan(work.warehouse.root, stands, schema, name))
+    manifest = _manifest(work, table, attempt, schema, stands, base, found.inputs)
+    if not change.changed:
+        # The published files stand; what they were made from and how is still noted, so that it is not tried again.
+        manifest = replace(manifest, changed=False, added=(), removed=())
+    work.warehouse.record(work.handle, manifest, *([settled.keys] if settled.keys else []))
     return NodeRun(
         name=name,
         status="written" if change.changed else "unchanged",
         reason=work.plan.steps[name].reason if change.changed else "its content is as published",
         rows=ledger.written,
         ledger=ledger,
-        verdicts=(*judged.verdicts, *_own_verdicts(work, table, session, staged)),
-        quarantine=quarantine,
+        verdicts=(*settled.judged.verdicts, *own),
+        quarantine=settled.quarantine,
     )
 
 
@@ -139,26 +125,6 @@ def _inputs_moved(work: Work, name: str, base: Version) -> bool:
         if now is None or any(base.inputs.get(dataset) != version for dataset, version in now.versions.items()):
             return True
     return False
-
-
-def _reject(
-    work: Work, table: Table, session: Session, frame: Frame, checks: tuple[RowCheck, ...], attempt: int
-) -> tuple[str, ...]:
-    rows, reasons = account.rejected_with_reasons(frame, checks)
-    quarantined = session.rejected_rows(rows, Rejects(work.handle.id, table.name, reasons))
-    to = Destination(
-        work.warehouse.root, work.warehouse.quarantine_folder(), f"{work.handle.id}-{attempt}", QUARANTINE
-    )
-    return tuple(file.path for file in session.write(quarantined, to))
-
-
-def _deduplicate(work: Work, table: Table, session: Session, rows: Frame, count: int) -> tuple[Frame, int]:
-    if table.keep is None:
-        return rows, 0
-    columns = work.traced[table.name].schema.names
-    alone = isinstance(table.rows, Same | Lookup)
-    kept = keep_one(rows, table.key, table.keep, columns, position_is_unique=alone)
-    return kept, count - account.count_keys(session, rows, table.key)
 
 
 def _totals(table: Table, session: Session, found: Computed) -> tuple[ControlTotal, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from assay.model.check import CrossCheck, References, Reconciles, RowCheck
+from assay.model.check import CrossCheck, Reconciles, References, RowCheck
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, Session
 from assay.model.rows import Free, Groups, Lookup, Same, Times
 from assay.model.run import Run
-from assay.model.schema import Column, Schema
+from assay.model.schema import Schema
 from assay.model.source import POSITION, Source
 from assay.model.table import RUN, Node, Table, View
 from assay.model.write import STAMPS, FirstInSource, Latest, Merge

@@ -1,0 +1,1 @@
+"""Where rows come from: what has been delivered, and how it is told apart."""

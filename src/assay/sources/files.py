@@ -7,7 +7,6 @@ import glob
 import gzip
 import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,7 +32,7 @@ def find(source: Csv, base: Path) -> list[Delivery]:
 
     A relative path counts from `base`. Raises SourceError for a path that is missing, a folder, or no match.
     """
-    pattern = Path(os.path.expanduser(source.path))
+    pattern = Path(source.path).expanduser()
     pattern = pattern if pattern.is_absolute() else base / pattern
     root = _root(pattern)
     if pattern == root / pattern.name and not _WILD & set(pattern.name):
@@ -51,7 +50,7 @@ def identify(delivery: Delivery, known: Slice | None) -> Delivery:
     if known is not None and _untouched(now, known):
         return Delivery(delivery.name, _with_hash(now, known.identity.sha256))
     try:
-        with open(now.path, "rb") as file:
+        with Path(now.path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceError(f"{now.path}: {error.strerror or error}.") from None
@@ -97,7 +96,7 @@ def _open_text(path: str, encoding: str) -> io.TextIOWrapper:
     name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     if path.endswith(".gz"):
         return io.TextIOWrapper(gzip.open(path, "rb"), encoding=name, newline="")
-    return open(path, encoding=name, newline="")
+    return Path(path).open(encoding=name, newline="")
 
 
 def _root(pattern: Path) -> Path:
@@ -121,9 +120,7 @@ def _stat(path: Path) -> FileIdentity:
 
 
 def _with_hash(identity: FileIdentity, sha256: str) -> FileIdentity:
-    return FileIdentity(
-        identity.path, identity.size, identity.mtime_ns, identity.ctime_ns, identity.inode, sha256
-    )
+    return FileIdentity(identity.path, identity.size, identity.mtime_ns, identity.ctime_ns, identity.inode, sha256)
 
 
 def _untouched(now: FileIdentity, known: Slice) -> bool:

@@ -1,0 +1,1 @@
+"""Frame in, frame out: what table functions are written with."""

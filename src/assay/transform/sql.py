@@ -25,7 +25,8 @@ class Sql:
             frame = given.evaluate() if isinstance(given, Sql) else nw.from_native(given)
             eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
             connection.register(name, eager.to_arrow())
-        return nw.from_native(connection.sql(self.text).to_arrow_table()).lazy()
+        result: nw.LazyFrame[Any] = nw.from_native(connection.sql(self.text).to_arrow_table()).lazy()
+        return result
 
 
 def sql(text: str, **inputs: Any) -> Sql:

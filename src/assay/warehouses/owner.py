@@ -49,7 +49,7 @@ class Owner:
 def _place() -> str:
     boot = _read(Path("/proc/sys/kernel/random/boot_id"))
     try:
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = ""
     return f"{socket.gethostname()} {boot} {namespace}".strip()

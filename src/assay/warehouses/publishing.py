@@ -72,9 +72,7 @@ def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq:
     connection.execute(
         update(RUNS)
         .where(RUNS.c.id == handle.id)
-        .values(
-            state=result.state, ended_at=dt.datetime.now(dt.UTC).isoformat(), seq=seq, result=result.to_json()
-        )
+        .values(state=result.state, ended_at=dt.datetime.now(dt.UTC).isoformat(), seq=seq, result=result.to_json())
     )
 
 
@@ -88,9 +86,7 @@ def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None
         connection.execute(insert(QUARANTINE_FILES).values(run=handle.id, path=path, node=node.name))
 
 
-def _insert_version(
-    connection: Connection, run: int, seq: int, manifest: Manifest, location: str | None
-) -> None:
+def _insert_version(connection: Connection, run: int, seq: int, manifest: Manifest, location: str | None) -> None:
     kept = select(func.coalesce(func.sum(FILES.c.row_count), 0)).where(
         FILES.c.dataset == manifest.dataset, FILES.c.removed_seq.is_(None), FILES.c.path.not_in(manifest.removed)
     )
@@ -172,7 +168,14 @@ def _write_account(connection: Connection, run: int, node: NodeRun) -> None:
         connection.execute(
             insert(CHECKS),
             [
-                {"run": run, "node": node.name, "name": v.check, "action": v.action, "broken": v.broken, "detail": v.detail}
+                {
+                    "run": run,
+                    "node": node.name,
+                    "name": v.check,
+                    "action": v.action,
+                    "broken": v.broken,
+                    "detail": v.detail,
+                }
                 for v in node.verdicts
             ],
         )

@@ -62,7 +62,10 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
             started_at=row.started_at,
             ended_at=row.ended_at,
             published=row.seq,
-            rows=sum(node.get("inserted", 0) + node.get("updated", 0) for node in (row.result or {}).get("tables", {}).values()),
+            rows=sum(
+                node.get("inserted", 0) + node.get("updated", 0)
+                for node in (row.result or {}).get("tables", {}).values()
+            ),
             problems=tuple((row.result or {}).get("problems", ())),
             tables=tuple(
                 name for name, node in (row.result or {}).get("tables", {}).items() if node["status"] == "written"
@@ -104,11 +107,23 @@ def _versions(seq: int | None) -> Select[tuple[Any, ...]]:
 def read_control(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     """Return the control tables that readers see as schema `meta`, by name."""
     shown = {
-        "run": select(RUNS.c.id, RUNS.c.pipeline, RUNS.c.state, RUNS.c.as_of, RUNS.c.started_at, RUNS.c.ended_at, RUNS.c.seq),
-        "table_version": select(VERSIONS.c.dataset, VERSIONS.c.run, VERSIONS.c.seq, VERSIONS.c.row_count, VERSIONS.c.as_of),
+        "run": select(
+            RUNS.c.id, RUNS.c.pipeline, RUNS.c.state, RUNS.c.as_of, RUNS.c.started_at, RUNS.c.ended_at, RUNS.c.seq
+        ),
+        "table_version": select(
+            VERSIONS.c.dataset, VERSIONS.c.run, VERSIONS.c.seq, VERSIONS.c.row_count, VERSIONS.c.as_of
+        ),
         "ledger": select(LEDGER),
         "check": select(CHECKS),
-        "slice": select(SLICES.c.dataset, SLICES.c.name, SLICES.c.number, SLICES.c.sha256, SLICES.c.size, SLICES.c.row_count, SLICES.c.extracted_on),
+        "slice": select(
+            SLICES.c.dataset,
+            SLICES.c.name,
+            SLICES.c.number,
+            SLICES.c.sha256,
+            SLICES.c.size,
+            SLICES.c.row_count,
+            SLICES.c.extracted_on,
+        ),
         "quarantine_file": select(QUARANTINE_FILES),
     }
     return {name: [dict(row) for row in connection.execute(query).mappings()] for name, query in shown.items()}

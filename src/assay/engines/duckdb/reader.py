@@ -50,7 +50,9 @@ def open_reader(
 def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Make a table of control rows; numbers stay numbers, all else is text."""
     names = list(rows[0]) if rows else ["none"]
-    kinds = {name: "bigint" if all(isinstance(r[name], int | None) for r in rows) and rows else "varchar" for name in names}
+    kinds = {
+        name: "bigint" if all(isinstance(r[name], int | None) for r in rows) and rows else "varchar" for name in names
+    }
     columns = ", ".join(f"{quoting.name(name)} {kind}" for name, kind in kinds.items())
     target = f"{META}.{quoting.name(table)}"
     connection.execute(f"create table {target} ({columns})")

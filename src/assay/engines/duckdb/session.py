@@ -16,7 +16,7 @@ from assay.model.data import DataFile
 from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
-from assay.model.schema import Schema
+from assay.model.schema import Column, Schema
 from assay.model.source import POSITION, SOURCE_FILE, Csv, Slice
 from assay.transform.sql import Sql
 
@@ -121,7 +121,8 @@ class DuckDbSession:
         return _frame(
             relation.project(
                 f"{rejects.run}::bigint as run, {quoting.text(rejects.node)} as node, "
-                f"{_or_null(POSITION, own, 'bigint')} as position, {_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
+                f"{_or_null(POSITION, own, 'bigint')} as position, "
+                f"{_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
                 "null::bigint as line, null::varchar as raw, null::varchar as raw_encoding, "
                 f"to_json({quoting.struct(values)})::varchar as row, "
                 f"to_json(list_filter([{reasons}], lambda x: x is not null))::varchar as reasons"
@@ -145,11 +146,15 @@ def scan_query(paths: Sequence[str], schema: Schema) -> str:
     if not paths:
         columns = ", ".join(f"cast(null as {c.type}) as {quoting.name(c.name)}" for c in schema)
         return f"select {columns} where false"
-    fields = ", ".join(
-        f"{c.field_id}: {quoting.struct({'name': quoting.text(c.name), 'type': quoting.text(c.type), 'default_value': 'null'})}"
-        for c in schema
-    )
+    fields = ", ".join(f"{c.field_id}: {_field(c)}" for c in schema)
     return f"select * from read_parquet({quoting.array(paths)}, schema = map {{{fields}}})"
+
+
+def _field(column: Column) -> str:
+    # A file from before a column was added gives null for it.
+    return quoting.struct(
+        {"name": quoting.text(column.name), "type": quoting.text(column.type), "default_value": "null"}
+    )
 
 
 def quarantine_query(paths: Sequence[str]) -> str:
@@ -159,7 +164,12 @@ def quarantine_query(paths: Sequence[str]) -> str:
 
 def _copy_statement(query: str, folder: Path, to: Destination) -> str:
     ids = quoting.struct({c.name: str(c.field_id) for c in to.schema})
-    options = ["format parquet", f"compression {'snappy' if to.temporary else 'zstd'}", f"field_ids {ids}", "return_stats"]
+    options = [
+        "format parquet",
+        f"compression {'snappy' if to.temporary else 'zstd'}",
+        f"field_ids {ids}",
+        "return_stats",
+    ]
     target = folder
     if to.partition_by:
         options += [

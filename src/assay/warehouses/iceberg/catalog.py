@@ -73,11 +73,18 @@ class Catalog:
             if connection.execute(select(control.FORMATS.c.format)).first() is None:
                 connection.execute(insert(control.FORMATS).values(format=control.FORMAT))
 
+    def is_made(self) -> bool:
+        """Return whether the tables are there."""
+        if not self.path.exists():
+            return False
+        with self.read() as connection:
+            return inspect(connection).has_table(control.FORMATS.name)
+
     def check(self) -> None:
         """Raise WarehouseError where the catalog is not one of this format."""
+        if not self.is_made():
+            raise WarehouseError(f"{self.path}: is no catalog of assay.")
         with self.read() as connection:
-            if not inspect(connection).has_table(control.FORMATS.name):
-                raise WarehouseError(f"{self.path}: is no catalog of assay.")
             found = connection.execute(select(control.FORMATS.c.format)).scalar()
         if found != control.FORMAT:
             raise WarehouseError(f"{self.path}: has format {found}, and this assay reads format {control.FORMAT}.")

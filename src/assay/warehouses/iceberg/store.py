@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
 from assay.model.data import KEYS, SOURCE, TEMPORARY, Manifest, is_table
 from assay.model.errors import LeaseError, WarehouseError
 from assay.model.ports import PastRun, Publication, RunHandle, State
@@ -38,12 +40,11 @@ class IcebergWarehouse:
         self.root = str(self._root)
         self.url = str(root)
         self._catalog = catalog.Catalog(self._root / catalog.FILE)
-        if self._catalog.path.exists():
-            self._catalog.check()
-        elif not create:
-            raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
-        else:
+        if create:
             self._make()
+        elif not self._catalog.path.exists():
+            raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
+        self._catalog.check()
 
     def state(self, at: int | None = None) -> State:
         """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
@@ -63,13 +64,19 @@ class IcebergWarehouse:
             if handle is not None:
                 return handle
             if time.monotonic() >= deadline:
-                raise LeaseError(f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended.")
+                raise LeaseError(
+                    f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended."
+                )
             time.sleep(_POLL_SECONDS)
 
     def renew(self, handle: RunHandle) -> None:
         """Tell others that the run is alive."""
-        with self._catalog.write() as connection:
-            lease.renew(connection, handle)
+        try:
+            with self._catalog.write() as connection:
+                lease.renew(connection, handle)
+        except OperationalError:
+            # Another writer holds the catalog for long; the lease outlasts several of these calls.
+            return
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
@@ -164,7 +171,8 @@ class IcebergWarehouse:
     def _make(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            self._catalog.create()
+            if not self._catalog.is_made():
+                self._catalog.create()
         except OSError as error:
             raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
 

@@ -1,0 +1,116 @@
+"""A tiny shop for tests: CSV files in an inbox, a lake beside it, and runs whose every row is accounted for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from narwhals import LazyFrame
+
+import assay
+from assay.settings import Settings
+
+Frame = LazyFrame[Any]
+DAY = dt.date(2024, 12, 1)
+LATER = dt.date(2024, 12, 2)
+SETTINGS = Settings(retry_seconds=0, workers=2)
+ORDERS = assay.csv("orders*.csv", columns={"id": "BIGINT", "customer": "VARCHAR", "amount": "BIGINT"})
+CUSTOMERS = assay.csv("customers*.csv", columns={"name": "VARCHAR", "city": "VARCHAR"})
+
+
+def define(function: Callable[..., Any], name: str = "bronze_order", **declaration: Any) -> assay.Table:
+    """Make a function or lambda the table of that name."""
+    named = assay.table(**declaration)(function)
+    return named.named(name)
+
+
+def bronze_order(**declaration: Any) -> assay.Table:
+    """The orders as delivered, under whatever declaration a test is about."""
+    return define(lambda orders: orders, **declaration)
+
+
+class Shop:
+    """An inbox and a lake; `run` runs a pipeline of the given tables and checks the account of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lake, self.inbox = folder / "lake", folder / "inbox"
+        self.inbox.mkdir()
+
+    def orders(self, *lines: str, file: str = "orders.csv") -> Path:
+        """Deliver a file of orders, each line an id, a customer and an amount."""
+        return self.deliver(file, "id,customer,amount", *lines)
+
+    def deliver(self, file: str, *lines: str) -> Path:
+        path = self.inbox / file
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    def pipeline(
+        self, *tables: Any, name: str = "shop", sources: dict[str, Any] | None = None, **kind: Any
+    ) -> assay.Pipeline:
+        """A pipeline that reads `orders*.csv` and, where a table asks for it, `customers*.csv` of the inbox."""
+        known = sources or {"orders": ORDERS, "customers": CUSTOMERS}
+        needed = {read for table in tables for read in table.upstream}
+        return assay.Pipeline(
+            name, tables=tables, sources={n: source for n, source in known.items() if n in needed}, **kind
+        )
+
+    def run(self, *tables: Any, **arguments: Any) -> assay.RunResult:
+        pipeline, arguments = self._arguments(tables, arguments)
+        result = assay.run(pipeline, **arguments)
+        assert_accounted(result)
+        if result.ok and not (arguments.get("select") or arguments.get("layers")):
+            with assay.connect(self.lake) as lake:
+                for name, node in result.tables.items():
+                    assert node.rows == lake.table(name.replace("_", ".", 1)).shape[0]
+        return result
+
+    def plan(self, *tables: Any, **arguments: Any) -> dict[str, tuple[str, str]]:
+        """What each table would do, and why."""
+        pipeline, arguments = self._arguments(tables, arguments)
+        return {name: (step.action, step.reason) for name, step in assay.plan(pipeline, **arguments).steps.items()}
+
+    def rows(self, query: str, *, at: int | None = None) -> list[tuple[Any, ...]]:
+        with assay.connect(self.lake, at=at) as lake:
+            return lake.sql(query).fetchall()
+
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        with assay.connect(self.lake) as lake:
+            found = lake.table(table)
+            return [(name, str(kind)) for name, kind in zip(found.columns, found.types, strict=True)]
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the lake with its content; that of the catalog is no file, but rows."""
+        found = (path for path in self.lake.rglob("*") if path.is_file() and not path.name.startswith("catalog.db"))
+        return {str(path.relative_to(self.lake)): path.read_bytes() for path in found}
+
+    def published(self) -> dict[str, int]:
+        """The run that published each table and key map of the lake."""
+        return dict(self.rows("select dataset, max(run) from meta.table_version group by dataset"))
+
+    def _arguments(self, tables: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[assay.Pipeline, dict[str, Any]]:
+        pipeline = tables[0] if isinstance(tables[0], assay.Pipeline) else self.pipeline(*tables)
+        paths = {name: self.inbox / source.path for name, source in pipeline.sources.items()}
+        given = {"warehouse": self.lake, "sources": paths, "as_of": DAY, "settings": SETTINGS}
+        return pipeline, given | arguments
+
+
+def statuses(result: assay.RunResult) -> dict[str, str]:
+    return {name: node.status for name, node in result.tables.items()}
+
+
+def assert_accounted(result: assay.RunResult) -> None:
+    """Of every table that was computed: returned = written + rejected + deduplicated, in the result and its JSON."""
+    document = json.loads(json.dumps(result.to_json()))
+    for name, node in result.nodes.items():
+        if node.attempts and node.error is None and node.ledger.read:
+            ledger = node.ledger
+            assert ledger.returned == ledger.written + ledger.rejected + ledger.deduplicated, name
+            shown = (document["tables"] | document["steps"])[name]
+            assert shown["returned"] == ledger.returned
+            if name in result.tables:
+                assert ledger.written == node.rows == ledger.inserted + ledger.updated + ledger.unchanged, name
+                assert shown["returned"] == shown["rows"] + shown["rejected"] + shown["deduplicated"], name

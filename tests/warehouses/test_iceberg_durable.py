@@ -1,0 +1,65 @@
+"""What a publish refers to is on the disk, with every folder on the way to it, before anything refers to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from assay.model.errors import WarehouseError
+from assay.model.schema import Schema
+from assay.warehouses.iceberg.durable import fsync_files, local_path
+from tests.warehouses.iceberg_lake import Lake
+
+
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was forced to the disk, in order: the real fsync is called, and noted."""
+    noted: list[Path] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        noted.append(Path(f"/proc/self/fd/{handle}").readlink())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    return noted
+
+
+def test_files_come_first_then_their_folders_from_the_inside_out(tmp_path: Path, forced: list[Path]) -> None:
+    files = [tmp_path / "bronze/a/1.parquet", tmp_path / "bronze/a/2.parquet", tmp_path / "silver/b/3.parquet"]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    fsync_files(map(str, files), f"file://{tmp_path}")
+    assert forced[:3] == files
+    folders = forced[3:]
+    assert sorted(folders) == sorted(tmp_path / folder for folder in ("", "bronze", "bronze/a", "silver", "silver/b"))
+    assert all(
+        folders.index(folder) > folders.index(inner)
+        for inner in folders
+        for folder in inner.parents
+        if folder in folders
+    )
+
+
+def test_staged_metadata_is_forced_to_the_disk_before_it_is_told(tmp_path: Path, forced: list[Path]) -> None:
+    lake, schema = Lake(tmp_path), Schema.of([("id", "INTEGER")])
+    lake.stage("t", schema, lake.write("select 1 as id", schema))
+    written = {path for path in (tmp_path / "silver/t").rglob("*") if path.is_file()}
+    assert len(written) == 3
+    assert {*written, tmp_path / "silver/t/metadata", tmp_path / "silver/t", tmp_path / "silver", tmp_path} <= set(
+        forced
+    )
+
+
+def test_a_location_is_taken_as_it_stands() -> None:
+    assert local_path("file:///a b/c%20d#e") == local_path("/a b/c%20d#e") == Path("/a b/c%20d#e")
+    with pytest.raises(WarehouseError, match="'s3://bucket/a' is not on a local disk"):
+        local_path("s3://bucket/a")
+
+
+def test_a_missing_file_is_not_made_durable(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        fsync_files([str(tmp_path / "a")], str(tmp_path))
