@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -211,16 +214,17 @@ def _progress(*, quiet: bool) -> Any:
 
 
 def _what_next(tables: Sequence[str], warehouse: str | None) -> str:
-    place = f" --warehouse {warehouse}" if warehouse else ""
+    place = f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
+    program = "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])
     last = tables[-1]
     layer, _, entity = last.partition("_")
     return "\n".join(
         (
             "",
             "What to try next:",
-            f"  assay show {last}{place}",
-            f'  assay sql "select count(*) from {layer}.{entity}"{place}',
-            f"  assay history{place}",
+            f"  {program} show {last}{place}",
+            f'  {program} sql "select * from {layer}.{entity} limit 5"{place}',
+            f"  {program} history{place}",
         )
     )
 

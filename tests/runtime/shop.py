@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +84,21 @@ class Shop:
             found = lake.table(table)
             return [(name, str(kind)) for name, kind in zip(found.columns, found.types, strict=True)]
 
-    def files(self) -> dict[str, bytes]:
-        """Every file of the lake with its content; that of the catalog is no file, but rows."""
-        found = (path for path in self.lake.rglob("*") if path.is_file() and not path.name.startswith("catalog.db"))
-        return {str(path.relative_to(self.lake)): path.read_bytes() for path in found}
+    def files(self) -> set[str]:
+        """Every file of the lake but the catalog's own."""
+        found = (path.relative_to(self.lake) for path in self.lake.rglob("*") if path.is_file())
+        return {str(path) for path in found if not path.name.startswith("catalog.db")}
 
-    def published(self) -> dict[str, int]:
-        """The run that published each table and key map of the lake."""
-        return dict(self.rows("select dataset, max(run) from meta.table_version group by dataset"))
+    def catalog(self) -> list[str]:
+        """Everything the catalog holds, as SQL."""
+        with closing(sqlite3.connect(self.lake / "catalog.db")) as connection:
+            return list(connection.iterdump())
+
+    def pointers(self) -> dict[str, str]:
+        """The Iceberg metadata that each table stands at."""
+        query = "select table_namespace || '_' || table_name, metadata_location from iceberg_tables"
+        with closing(sqlite3.connect(self.lake / "catalog.db")) as connection:
+            return dict(connection.execute(query).fetchall())
 
     def _arguments(self, tables: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[assay.Pipeline, dict[str, Any]]:
         pipeline = tables[0] if isinstance(tables[0], assay.Pipeline) else self.pipeline(*tables)
