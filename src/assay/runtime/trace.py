@@ -15,7 +15,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, Session
 from assay.model.rows import Free, Groups, Lookup, Same, Times
 from assay.model.run import Run
-from assay.model.schema import Schema
+from assay.model.schema import NO_PARTITION, Schema
 from assay.model.source import POSITION, Source
 from assay.model.table import RUN, Node, Table, View
 from assay.model.write import STAMPS, FirstInSource, Latest, Merge
@@ -144,6 +144,12 @@ def _check_declaration(table: Table, schema: Schema) -> None:
             raise DeclarationError(
                 f"{table.name}: {where} names {name!r}, which the function does not return."
                 f"{near_miss(name, schema.names)} It returns: {', '.join(schema.names)}."
+            )
+    for name in table.partition_by:
+        if schema[name].type in NO_PARTITION:
+            raise DeclarationError(
+                f"{table.name}: partition_by names {name!r}, a {schema[name].type}; tables are partitioned by text, "
+                "whole numbers, decimals, dates or times."
             )
     if isinstance(table.keep, FirstInSource) and POSITION not in schema:
         raise DeclarationError(

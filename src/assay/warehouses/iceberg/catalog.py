@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -60,7 +61,10 @@ class Catalog:
         """Open the catalog, which need not exist before `create`."""
         self.path = path
         self._engine: Engine = create_engine(
-            f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}
+            # A path may hold what a URL gives a meaning to, such as a question mark.
+            URL.create("sqlite", database=str(path)),
+            poolclass=NullPool,
+            connect_args={"timeout": LOCK_SECONDS},
         )
         event.listen(self._engine, "connect", _on_connect)
         event.listen(self._engine, "begin", _on_begin)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
-from assay.model.schema import Schema
+from assay.model.schema import NO_PARTITION, Schema
 
 StoredValue = bool | int | float | str | bytes | Decimal | UUID
 
@@ -56,9 +56,6 @@ _READERS: Mapping[str, Callable[[str], StoredValue]] = {
     "BLOB": bytes.fromhex,
     "UUID": UUID,
 }
-# pyiceberg 0.12 finds no row of a file by these: it reads a DOUBLE partition with the precision of a REAL
-# (apache/iceberg-python#3808) and compares a UUID with bytes. A BLOB's partition text has another form than its bounds.
-_NO_PARTITION = ("BLOB", "DOUBLE", "REAL", "UUID")
 _PACKED = {"BOOLEAN": "<?", "INTEGER": "<i", "DATE": "<i", "REAL": "<f", "DOUBLE": "<d"}
 
 
@@ -73,7 +70,7 @@ def partition_values(schema: Schema, file: DataFile, names: Sequence[str]) -> li
     for name in names:
         kind, text = schema[name].type, file.partition[name]
         try:
-            if kind in _NO_PARTITION:
+            if kind in NO_PARTITION:
                 raise ValueError(f"a {kind} is no partition")
             values.append(None if text is None else stored_value(kind, text))
         except ValueError as error:
