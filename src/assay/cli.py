@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -183,6 +184,8 @@ def sample(pipeline: str, folder: Path, rows: int, seed: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors that assay raises on purpose are printed without a traceback."""
+    # Retries stand in the result; without a handler, logging would print each of them in between.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
     try:
         cli.main(args=arguments, prog_name="assay", standalone_mode=False)
     except click.exceptions.Exit as error:

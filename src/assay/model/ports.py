@@ -76,14 +76,24 @@ class Session(Protocol):
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
         """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
 
-    def open_csv(self, source: Csv, header: Sequence[str], part: Slice) -> Frame:
-        """Read one delimited file into a frame, every row with its position.
+    def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
+        """Read a plain delimited file; a row that does not fit its declared types has no position.
 
-        Lines that do not fit the declared columns are left out; `unfit_lines` returns them once the frame was used.
+        Lines that are no records are left out; `lines_left_out` counts them once the frame was used.
         """
 
-    def unfit_lines(self, part: Slice, rejects: Rejects) -> Frame:
-        """Return the lines that the last extraction left out, as rows of the quarantine."""
+    def lines_left_out(self) -> int:
+        """Return how many faults the last reading of a plain file found, and forget them."""
+
+    def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
+        """Read a file whose lines begin with record and line number.
+
+        Beside the columns of the source it has `_assay_line`, and `_assay_reasons`: a JSON array of why the row does
+        not fit its declared types, null where it does.
+        """
+
+    def open_json_lines(self, path: str, schema: Schema) -> Frame:
+        """Read a file of one JSON object a line."""
 
 
 class Engine(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ SOURCE_FILE = "_assay_file"
 """VARCHAR: the name of the slice that delivered the row."""
 EXTRACTED_ON = "_assay_extracted_on"
 """DATE: the as-of date of the run that delivered the row; kept when the row is computed again."""
+
+LINE = "_assay_line"
+REASONS = "_assay_reasons"
 
 PART_BIT = 36
 SLICE_BIT = 41
@@ -64,6 +68,10 @@ def csv(
         raise DeclarationError(f"csv({path!r}) declares no columns: types guessed from files drift between files.")
     if len(delimiter) != 1 or len(quote) > 1:
         raise DeclarationError(f"csv({path!r}): delimiter and quote are one character each.")
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise DeclarationError(f"csv({path!r}): {encoding!r} is no encoding that Python knows.") from None
     typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
     return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
 

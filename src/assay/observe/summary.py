@@ -43,7 +43,7 @@ def _layer(layer: str, nodes: Sequence[NodeRun]) -> list[tuple[str, ...]]:
     rows = [(layer, *_COLUMNS, ""), *((f"  {_label(node, layer)}", *_cells(node)) for node in nodes)]
     if layer != _STEPS:
         total = sum(node.rows or 0 for node in nodes)
-        rows.append((f"  {len(nodes)} {'table' if len(nodes) == 1 else 'tables'}", f"{total:,}", *empty))
+        rows.append((f"  {_count(len(nodes), 'table')}", f"{total:,}", *empty))
     return [*rows, ("", *empty, "")]
 
 
@@ -73,11 +73,15 @@ def _cells(node: NodeRun) -> list[str]:
 
 def _warnings(result: RunResult) -> list[str]:
     return [
-        f"{node.name}: check {v.check} is broken by {v.broken:,} {'row' if v.broken == 1 else 'rows'} ({v.action})"
+        f"{node.name}: {v.check}: {_count(v.broken, 'case')}" + (f" ({v.detail})" if v.detail else "")
         for node in result.nodes.values()
         for v in node.verdicts
         if not v.passed and not v.blocks
     ]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _last_line(result: RunResult) -> str:
@@ -86,7 +90,7 @@ def _last_line(result: RunResult) -> str:
     match result.state:
         case "published":
             rows = sum(node.rows or 0 for node in written)
-            return f"published {len(written)} tables with {rows:,} rows in {seconds}"
+            return f"published {_count(len(written), 'table')} with {_count(rows, 'row')} in {seconds}"
         case "unchanged":
             return f"unchanged: the published tables are what this run would publish ({seconds})"
         case _:

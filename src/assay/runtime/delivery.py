@@ -13,7 +13,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
 from assay.model.source import Slice, Source
-from assay.sources import files
+from assay.sources import files, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _slices(
     after = {name: part for name, part in known.items() if name not in gone}
     number = max((part.number for part in known.values()), default=0)
     for delivery in fresh:
-        files.header_of(source, delivery.identity.path)
+        lines.header_of(source, delivery.identity.path)
         before = known.get(delivery.name)
         if before is None:
             number += 1

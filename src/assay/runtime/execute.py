@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import stamina
 
-from assay.model.errors import AssayError
+from assay.model.errors import AssayError, UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.runtime.extract import extract
@@ -17,7 +17,10 @@ from assay.runtime.work import Work
 
 
 def execute(work: Work, name: str) -> NodeRun:
-    """Run one source, view or table of a run, with its retries, and record what it did; never raises for its fault."""
+    """Run one source, view or table of a run, with its retries, and record what it did.
+
+    A fault of its own is recorded, not raised; an input that is wrong as a whole (SourceError) ends the run.
+    """
     step = work.plan.steps[name]
     if step.action == "skip":
         return skipped(work.pipeline, work.plan, name)
@@ -27,6 +30,8 @@ def execute(work: Work, name: str) -> NodeRun:
     retried: list[str] = []
     try:
         done = _attempts(work, name, retried)
+    except UsageError:
+        raise
     except Exception as error:
         done = NodeRun(name, "failed", step.reason, error=describe(error), attempts=len(retried) + 1)
     done = replace(

@@ -1,81 +1,141 @@
-"""Extracting: each delivered file becomes a slice of Parquet, every row with its position."""
+"""Extracting: each delivered file becomes a slice of Parquet, every row with its position, every bad line kept."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
+from narwhals import col
+
+from assay.model.check import Verdict
 from assay.model.data import DataFile, Manifest
-from assay.model.errors import SourceError
+from assay.model.errors import SourceError, TableError
 from assay.model.ledger import Ledger
-from assay.model.ports import Destination, Rejects, Session
+from assay.model.ports import Destination, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
-from assay.model.source import Slice
+from assay.model.source import LINE, POSITION, REASONS, Slice
 from assay.runtime.work import Work
-from assay.sources import files
+from assay.sources import files, lines
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What reading one file gave."""
+
+    rows: tuple[DataFile, ...]
+    bad_lines: tuple[DataFile, ...]
+    undeclared: tuple[str, ...]
+    """Columns of the file that the source does not declare."""
 
 
 def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     """Read the files of a source that are new or changed, and stage them as its slices."""
     plan = work.plan.sources[name]
     base = work.base(name)
-    kept = [f for f in (base.files if base else ()) if f.slice not in plan.to_read | plan.gone]
-    rows_kept = {f.slice: 0 for f in kept}
-    for file in kept:
-        rows_kept[file.slice] += file.rows
-    slices, added, quarantine, reasons = [], [], [], 0
+    read = {p.name: _read(work, name, p, session, attempt) for p in plan.slices if p.name in plan.to_read}
     for part in plan.slices:
-        if part.name not in plan.to_read:
-            slices.append(part)
-            continue
-        written, rejected = _extract_slice(work, name, part, session, attempt)
-        added += [replace(file, slice=part.name) for file in written]
-        slices.append(replace(part, rows=sum(file.rows for file in written)))
-        quarantine += [file.path for file in rejected]
-        reasons += sum(file.rows for file in rejected)
-    _check_untouched(plan.slices, plan.to_read)
-    changed = not _same_as_published(work, name, session, tuple(slices), tuple(added))
-    _record(work, name, attempt, tuple(slices), tuple(added), changed=changed)
+        if part.name in read and not files.unchanged_since(part.identity):
+            raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
+    slices = tuple(
+        replace(part, rows=sum(f.rows for f in read[part.name].rows)) if part.name in read else part
+        for part in plan.slices
+    )
+    added = tuple(replace(file, slice=part) for part, found in read.items() for file in found.rows)
+    changed = not _same_as_published(work, name, session, slices, added)
+    work.warehouse.record(work.handle, _manifest(work, name, attempt, slices, added, changed=changed))
+    left = plan.to_read | plan.gone
+    stands = [*added, *(file for file in (base.files if base else ()) if file.slice not in left)]
+    rejected = sum(file.rows for found in read.values() for file in found.bad_lines)
     new = sum(file.rows for file in added)
-    ledger = Ledger(
-        read={part.name: part.rows for part in slices if part.name in plan.to_read},
-        returned=new + reasons,
-        rejected=reasons,
-        written=new,
+    return NodeRun(
+        name=name,
+        status="computed" if changed else "unchanged",
+        reason=plan.reason if changed else "read again, with the content that is published",
+        rows=sum(file.rows for file in stands),
+        ledger=Ledger(
+            read={part: sum(f.rows for f in (*found.rows, *found.bad_lines)) for part, found in read.items()},
+            returned=new + rejected,
+            rejected=rejected,
+            written=new,
+        ),
+        verdicts=_undeclared(read),
+        quarantine=tuple(file.path for found in read.values() for file in found.bad_lines),
     )
-    rows = new + sum(rows_kept.values())
-    reason = plan.reason if changed else "read again, with the content that is published"
-    return NodeRun(name, "computed" if changed else "unchanged", reason, rows, ledger, quarantine=tuple(quarantine))
 
 
-def _extract_slice(
-    work: Work, name: str, part: Slice, session: Session, attempt: int
-) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...]]:
+def _read(work: Work, name: str, part: Slice, session: Session, attempt: int) -> Read:
+    """Read a file as it is, or where anything in it is no plain record, line by line."""
     source = work.pipeline.sources[name]
-    rejects = Rejects(work.handle.id, name, {})
-    prefix = f"{work.handle.id}-{attempt}"
-    frame = session.open_csv(source, files.header_of(source, part.identity.path), part)
-    to = Destination(
-        work.warehouse.root, work.warehouse.folder(work.dataset(name), work.handle.id), prefix, _stored(work, name)
-    )
-    written = session.write(frame, to)
-    lines = session.unfit_lines(part, rejects)
-    quarantine = Destination(work.warehouse.root, work.warehouse.quarantine_folder(), prefix, QUARANTINE)
-    return written, session.write(lines, quarantine)
+    header = lines.header_of(source, part.identity.path)
+    folder = work.warehouse.folder(work.dataset(name), work.handle.id)
+    to = Destination(work.warehouse.root, folder, f"{work.handle.id}-{attempt}", _stored(work, name))
+    undeclared = tuple(column for column in header if column not in source.columns)
+    survey = lines.survey(source, part.identity.path)
+    if survey.plain:
+        written = session.write(session.open_csv(source, header, part, survey.newline), to)
+        unfit = sum(file.stats[POSITION].nulls for file in written)
+        # Many lines and no row: the engine and this look at the file disagree on what a line is.
+        nothing = not written and survey.lines > 1
+        if not session.lines_left_out() and not unfit and not nothing:
+            return Read(written, (), undeclared)
+        _remove(work, written)
+    return _read_line_by_line(work, name, part, session, header, to, undeclared)
+
+
+def _read_line_by_line(
+    work: Work,
+    name: str,
+    part: Slice,
+    session: Session,
+    header: list[str],
+    to: Destination,
+    undeclared: tuple[str, ...],
+) -> Read:
+    source, path = work.pipeline.sources[name], part.identity.path
+    with tempfile.TemporaryDirectory(prefix="assay-lines-") as folder:
+        clean, bad = Path(folder, "clean.csv"), Path(folder, "bad.jsonl")
+        with clean.open("wb") as records, bad.open("w", encoding="utf-8") as kept:
+            _keep(kept, work, name, part, lines.mend(source, path, len(header), records))
+        if not clean.stat().st_size:
+            frame = session.scan("", (), to.schema, name)
+        else:
+            held = session.hold(session.open_mended(source, header, part, str(clean)))
+            if session.lines_left_out():
+                raise TableError(f"{path}: the engine cannot read lines that look like records; please report it.")
+            unfit = session.fetch(held.filter(~col(REASONS).is_null()).select(LINE, REASONS))
+            reasons = {int(line): tuple(json.loads(texts)) for line, texts in unfit}
+            with bad.open("a", encoding="utf-8") as kept:
+                _keep(kept, work, name, part, lines.pick(source, path, len(header), reasons) if reasons else ())
+            frame = held.filter(col(REASONS).is_null())
+        quarantine = replace(to, folder=work.warehouse.quarantine_folder(), schema=QUARANTINE)
+        rows = session.write(frame, to)
+        rejected = (
+            session.write(session.open_json_lines(str(bad), QUARANTINE), quarantine) if bad.stat().st_size else ()
+        )
+    return Read(rows, rejected, undeclared)
+
+
+def _keep(file: IO[str], work: Work, name: str, part: Slice, found: Iterable[lines.BadLine]) -> None:
+    for line in found:
+        row = {"run": work.handle.id, "node": name, "source_file": part.name, **line.to_json()}
+        file.write(json.dumps(row) + "\n")
+
+
+def _undeclared(read: dict[str, Read]) -> tuple[Verdict, ...]:
+    found = {column: None for each in read.values() for column in each.undeclared}
+    return (Verdict("columns that are not declared", "warn", len(found), ", ".join(found)),) if found else ()
 
 
 def _stored(work: Work, name: str) -> Schema:
     base = work.base(name)
     schema = work.traced[name].stored
     return schema.following(base.schema if base else None, base.next_field_id if base else 1)
-
-
-def _check_untouched(slices: tuple[Slice, ...], read: frozenset[str]) -> None:
-    for part in slices:
-        if part.name in read and not files.unchanged_since(part.identity):
-            raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
 
 
 def _same_as_published(
@@ -94,19 +154,23 @@ def _same_as_published(
     before = session.scan(root, [file for file in base.files if file.slice in plan.to_read], schema, "published")
     if not session.same_rows(session.scan(root, added, schema, "read"), before):
         return False
-    for file in added:
-        Path(root, file.path).unlink()
+    _remove(work, added)
     return True
 
 
-def _record(
+def _remove(work: Work, written: Iterable[DataFile]) -> None:
+    for file in written:
+        Path(work.warehouse.root, file.path).unlink()
+
+
+def _manifest(
     work: Work, name: str, attempt: int, slices: tuple[Slice, ...], added: tuple[DataFile, ...], *, changed: bool
-) -> None:
+) -> Manifest:
     plan = work.plan.sources[name]
     base = work.base(name)
     schema = _stored(work, name)
     left = plan.to_read | plan.gone
-    manifest = Manifest(
+    return Manifest(
         dataset=work.dataset(name),
         attempt=attempt,
         base=base.id if base else None,
@@ -120,4 +184,3 @@ def _record(
         inputs={},
         slices=slices,
     )
-    work.warehouse.record(work.handle, manifest)

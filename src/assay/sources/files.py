@@ -1,17 +1,14 @@
-"""Files as a source: which there are, what tells their content, and what their header says."""
+"""Files as a source: which there are, and what tells their content."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import gzip
 import hashlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from assay.model.errors import SourceError, near_miss
+from assay.model.errors import SourceError
 from assay.model.source import Csv, FileIdentity, Slice
 
 _WILD = set("*?[")
@@ -64,39 +61,6 @@ def unchanged_since(identity: FileIdentity) -> bool:
     except SourceError:
         return False
     return _marks(now) == _marks(identity)
-
-
-def header_of(source: Csv, path: str) -> list[str]:
-    """Return the column names of a delimited file, without the blanks around them.
-
-    Raises SourceError where the file cannot be read, is empty, or lacks a declared column.
-    """
-    try:
-        with _open_text(path, source.encoding) as file:
-            quoting = {"quotechar": source.quote} if source.quote else {"quoting": csv.QUOTE_NONE}
-            first = next(csv.reader(file, delimiter=source.delimiter, **quoting), None)
-    except (OSError, EOFError, UnicodeError, csv.Error) as error:
-        raise SourceError(f"{path}: cannot be read: {error}.") from None
-    if not first:
-        raise SourceError(f"{path}: is empty; its first line should name the columns.")
-    header = [name.strip() for name in first]
-    _check_header(source, path, header)
-    return header
-
-
-def _check_header(source: Csv, path: str, header: Sequence[str]) -> None:
-    for name in source.columns:
-        if name not in header:
-            raise SourceError(f"{path}: has no column {name!r}.{near_miss(name, header)} It has: {', '.join(header)}.")
-        if header.count(name) > 1:
-            raise SourceError(f"{path}: names the column {name!r} twice.")
-
-
-def _open_text(path: str, encoding: str) -> io.TextIOWrapper:
-    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    if path.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding=name, newline="")
-    return Path(path).open(encoding=name, newline="")
 
 
 def _root(pattern: Path) -> Path:

@@ -129,16 +129,26 @@ class DuckDbSession:
             )
         )
 
-    def open_csv(self, source: Csv, header: Sequence[str], part: Slice) -> Frame:
-        """Read one delimited file into a frame, every row with its position; unfit lines are left out."""
-        return _frame(self._cursor.sql(csv_reader.read_query(source, header, part)))
+    def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
+        """Read a plain delimited file; a row that does not fit its declared types has no position."""
+        return _frame(self._cursor.sql(csv_reader.plain_query(source, header, part, newline)))
 
-    def unfit_lines(self, part: Slice, rejects: Rejects) -> Frame:
-        """Return the lines that the last extraction left out, as rows of the quarantine, and forget them."""
-        lines = self.hold(_frame(self._cursor.sql(csv_reader.unfit_query(part, rejects))))
+    def lines_left_out(self) -> int:
+        """Return how many faults the last reading of a plain file found, and forget them."""
+        ((count,),) = self._cursor.execute(f"select count(*) from {csv_reader.REJECT_ERRORS}").fetchall()
         for table in (csv_reader.REJECT_ERRORS, csv_reader.REJECT_SCANS):
-            self._cursor.execute(f"drop table if exists {table}")
-        return lines
+            self._cursor.execute(f"drop table {table}")
+        return int(count)
+
+    def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
+        """Read a file whose lines begin with record and line number, with the reasons of rows that do not fit."""
+        return _frame(self._cursor.sql(csv_reader.mended_query(source, header, part, path)))
+
+    def open_json_lines(self, path: str, schema: Schema) -> Frame:
+        """Read a file of one JSON object a line."""
+        columns = quoting.struct({column.name: quoting.text(column.type) for column in schema})
+        options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {1 << 28}"
+        return _frame(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
 
 
 def scan_query(paths: Sequence[str], schema: Schema) -> str:
