@@ -73,6 +73,8 @@ class Manifest:
     inputs: Mapping[str, int]
     """The version of each dataset read; this run's own number where this run staged it."""
     as_of: str | None = None
+    delta: tuple[DataFile, ...] = ()
+    """Where files were replaced for the sake of some rows: temporary files with those rows as they were and are."""
     slices: tuple[Slice, ...] = ()
     """Of a source: its slices as they stand after this run, with the numbers that positions are made of."""
 
@@ -100,6 +102,16 @@ def dataset_of_source(pipeline: str, source: str) -> str:
 def dataset_of_view(view: str) -> str:
     """Return the dataset of a view: it lives as long as its run."""
     return f"{TEMPORARY}{view}"
+
+
+def dataset_of_news(view: str) -> str:
+    """Return the dataset of the rows that a view has new in this run, where nobody needs the others."""
+    return f"{TEMPORARY}{view}.news"
+
+
+def dataset_of_delta(dataset: str) -> str:
+    """Return the dataset of a manifest's delta: it lives as long as its run."""
+    return f"{TEMPORARY}{dataset}.delta"
 
 
 def is_table(dataset: str) -> bool:

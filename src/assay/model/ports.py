@@ -49,6 +49,14 @@ class Session(Protocol):
     def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
         """Open stored files by field id; no files give an empty frame of the schema."""
 
+    def blank(self, schema: Schema, name: str) -> Frame:
+        """Return an empty frame of the schema that definitions call by the name."""
+
+    def files_with(
+        self, root: str, files: Sequence[DataFile], schema: Schema, keys: Frame, key: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return the paths, as given, of those files that hold a row with one of the keys."""
+
     def resolve(self, result: Any, node: str) -> Frame:
         """Return the frame that a function's result stands for; raises TableError where it is none."""
 

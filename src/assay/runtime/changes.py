@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import narwhals as nw
 from narwhals import Expr, col, lit, when
@@ -12,12 +12,21 @@ from assay.model.ports import Frame, Session
 from assay.model.schema import Column, Schema
 from assay.model.table import Table
 from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Append, Merge
-from assay.runtime.work import Dataset, Work
+from assay.runtime.work import Work
 
 _WAS = "_assay_was_"
 _FOUND = "_assay_found"
 _DIFFERS = "_assay_differs"
 _MOVED = "_assay_moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The published rows that new ones are compared with: all of a table's, or those of the affected keys."""
+
+    frame: Frame
+    schema: Schema
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +39,45 @@ class Changes:
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
+    moved: int = 0
+    """Rows of which just the position or the surrogate key differs."""
+
+    @property
+    def only_inserted(self) -> bool:
+        """Whether all published rows stay as they are."""
+        return not (self.updated or self.deleted or self.moved)
+
+    @property
+    def inserts(self) -> Frame:
+        """The rows that were not published before, of a comparison by key."""
+        return self.frame.filter(~col(_FOUND))
 
 
-def compare(work: Work, table: Table, session: Session, rows: Frame, count: int, before: Dataset | None) -> Changes:
-    """Compare the table's rows (`count` of them) with the published version."""
-    if before is None:
-        return Changes(_stamped_new(work, table, rows), changed=True, inserted=count)
+def all_new(work: Work, table: Table, rows: Frame, count: int) -> Changes:
+    """Return rows none of which is published yet."""
+    stamped = rows.with_columns(*(lit(work.stamp).alias(name) for name in STAMPS)) if table.write.stamps else rows
+    return Changes(stamped, changed=count > 0, inserted=count)
+
+
+def compare(work: Work, table: Table, session: Session, rows: Frame, count: int, before: Before) -> Changes:
+    """Compare the table's rows (`count` of them) with published ones."""
     stored = work.traced[table.name].stored
-    if table.key and not isinstance(table.write, Append):
+    same_shape = _pairs(stored) == _pairs(before.schema)
+    known = {(c.name, c.type) for c in before.schema}
+    by_key = table.key and not isinstance(table.write, Append)
+    if by_key and all((name, stored[name].type) in known for name in table.key):
         return _compare_by_key(work, table, session, rows, before)
-    if _pairs(stored) == _pairs(before.schema) and count == before.rows:
-        was = before.open(work, session, stored, "published")
+    if not by_key and same_shape and count == before.rows:
+        was = before.frame.select(*stored.names)
         if session.same_rows(session.cast(rows, stored), was):
             return Changes(rows, changed=False, inserted=0, unchanged=count)
-    return Changes(rows, changed=True, inserted=count, deleted=before.rows)
+    return replace(all_new(work, table, rows, count), changed=True, deleted=before.rows)
 
 
-def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, before: Dataset) -> Changes:
+def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, before: Before) -> Changes:
     stored = work.traced[table.name].stored
     shared = [c for c in stored if c.name in before.schema and before.schema[c.name].type == c.type]
-    same_shape = _pairs(stored) == _pairs(before.schema)
-    base = work.base(table.name)
-    repartitioned = base is not None and base.partition_by != table.partition_by
-    was = before.open(work, session, Schema(tuple(before.schema[c.name] for c in shared)), "published")
-    was = was.select(
+    was = before.frame.select(
         *table.key,
         lit(value=True).alias(_FOUND),
         *(col(c.name).alias(_WAS + c.name) for c in shared if c.name not in table.key),
@@ -64,27 +88,24 @@ def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, bef
     system = [c for c in shared if (c.is_system or c.name == surrogate) and c.name not in table.key]
     same_business = _pairs(stored.without(*STAMPS)) == _pairs(before.schema.without(*STAMPS))
     differs = _any_distinct(business) if same_business else lit(value=True)
-    flagged = joined.with_columns(
-        (col(_FOUND) & differs).alias(_DIFFERS), (col(_FOUND) & _any_distinct(system)).alias(_MOVED)
+    moved = _any_distinct(system) & ~differs
+    held = session.hold(
+        joined.with_columns((col(_FOUND) & differs).alias(_DIFFERS), (col(_FOUND) & moved).alias(_MOVED))
     )
     flags = [col(name).cast(nw.Int64()).sum().alias(name) for name in (_FOUND, _DIFFERS, _MOVED)]
-    held = session.hold(flagged)
-    ((count, found, updated, moved),) = session.fetch(held.select(nw.len().alias("rows"), *flags))
-    inserted, deleted = int(count) - int(found), before.rows - int(found)
+    ((count, found, updated, shifted),) = (
+        [int(n) for n in row] for row in session.fetch(held.select(nw.len().alias("rows"), *flags))
+    )
+    inserted, deleted = count - found, before.rows - found
     return Changes(
         frame=_stamped(work, table, held, [c.name for c in shared]),
-        changed=bool(inserted or updated or moved or deleted) or not same_shape or repartitioned,
+        changed=bool(inserted or updated or shifted or deleted) or _pairs(stored) != _pairs(before.schema),
         inserted=inserted,
-        updated=int(updated),
-        unchanged=int(found) - int(updated),
+        updated=updated,
+        unchanged=found - updated,
         deleted=deleted,
+        moved=shifted,
     )
-
-
-def _stamped_new(work: Work, table: Table, rows: Frame) -> Frame:
-    if not table.write.stamps:
-        return rows
-    return rows.with_columns(*(lit(work.stamp).alias(name) for name in STAMPS))
 
 
 def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) -> Frame:

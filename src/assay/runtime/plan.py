@@ -144,7 +144,7 @@ def _own_reason(
         return "--full was asked for"
     if version.fingerprint != traced[name].fingerprint:
         return "its function or declaration has changed"
-    if _reads_date(pipeline, name) and version.as_of != options.as_of.isoformat():
+    if reads_date(pipeline, name) and version.as_of != options.as_of.isoformat():
         return f"it depends on the run's date, which was {version.as_of}"
     return None
 
@@ -172,9 +172,10 @@ def _view_step(view: View, pipeline: Pipeline, steps: Mapping[str, Step]) -> Ste
     return Step(view.name, "skip", "no table needs it")
 
 
-def _reads_date(pipeline: Pipeline, name: str) -> bool:
+def reads_date(pipeline: Pipeline, name: str) -> bool:
+    """Return whether a node's function, or that of a view it reads, takes the run."""
     node = pipeline.nodes[name]
-    return node.wants_run or any(_reads_date(pipeline, view) for view in node.upstream if view in pipeline.views)
+    return node.wants_run or any(reads_date(pipeline, view) for view in node.upstream if view in pipeline.views)
 
 
 def _runs(steps: Mapping[str, Step], name: str) -> bool:

@@ -36,8 +36,13 @@ class Settled:
         return self.judged.returned - self.judged.rejected - self.deduplicated
 
 
-def settle(work: Work, table: Table, session: Session, returned: Frame, attempt: int) -> Settled:
-    """Judge, reject, deduplicate and number the rows that a table's function returned."""
+def settle(
+    work: Work, table: Table, session: Session, returned: Frame, attempt: int, *, by_new: bool = False
+) -> Settled:
+    """Judge, reject, deduplicate and number the rows that a table's function returned.
+
+    With `by_new` they stand behind all rows of the published table, which keeps its own of every key.
+    """
     checks = account.row_checks(table)
     judged = account.judge_rows(session, returned, checks)
     frame = returned
@@ -47,6 +52,10 @@ def settle(work: Work, table: Table, session: Session, returned: Frame, attempt:
         frame = returned.filter(~any_broken([check for check in checks if check.action == "reject"]))
     deduplicated = 0
     if table.keep is not None:
+        base = work.base(table.name) if by_new else None
+        if base is not None:
+            taken = session.scan(work.warehouse.root, base.files, base.schema, "published").select(*table.key)
+            frame = frame.join(taken, on=list(table.key), how="anti")
         deduplicated = judged.returned - judged.rejected - account.count_keys(session, frame, table.key)
         frame = keep_one(
             frame,

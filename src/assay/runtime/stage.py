@@ -1,122 +1,112 @@
-"""Staging one table: its inputs as they will stand, its function, its account, its files, its manifest."""
+"""Staging one table or view: compute it, account for it, write what is new, record the manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from assay.model.check import FreshWithin, RowCount, Unique, Verdict
-from assay.model.data import DataFile, Manifest, Version
-from assay.model.errors import TableError
-from assay.model.ledger import ControlTotal, Ledger
+from assay.model.data import Manifest, Version, dataset_of_news
+from assay.model.ledger import Ledger
 from assay.model.ports import Destination, Frame, Session
-from assay.model.rows import Groups, counted_inputs
-from assay.model.run import NodeRun, Run
+from assay.model.rows import Groups
+from assay.model.run import NodeRun
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
 from assay.quality.checks import count_own, unique
-from assay.runtime import account, changes
+from assay.runtime import account
+from assay.runtime.compute import compute, control_totals
+from assay.runtime.narrow import COMPLETE, Scope, affected_keys, is_worth_it, scopes_of, source_news, takes_only_new
 from assay.runtime.plan import leaves
+from assay.runtime.replace import Replaced, adds_to, replace_rows
 from assay.runtime.settle import settle
-from assay.runtime.trace import call
-from assay.runtime.work import Dataset, Work, would_be
-from assay.transform.drop import Dropped, collecting
+from assay.runtime.work import Work, would_be
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What a function returned, and what is needed to account for it."""
-
-    frame: Frame
-    inputs: Mapping[str, Dataset]
-    opened: Mapping[str, Frame]
-    dropped: list[Dropped]
-
-
-def stage_view(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
-    """Compute a view into files that live as long as the run."""
+def stage_view(work: Work, name: str, session: Session, attempt: int, *, complete: bool = False) -> NodeRun:
+    """Compute a view into files that live as long as the run: all of it, or where that is enough, its new rows."""
     node = work.pipeline.views[name]
-    found = compute(work, node, session)
+    only_new = not complete and takes_only_new(work, name)
+    scope = source_news(work, node) if only_new else COMPLETE
+    _complete_views(work, node, scope, session, attempt)
+    found = compute(work, node, session, scope)
     schema = work.traced[name].stored
-    files = session.write(found.frame, _destination(work, name, schema, (), attempt, temporary=True))
+    dataset = dataset_of_news(name) if only_new else work.dataset(name)
+    files = session.write(found.frame, _destination(work, dataset, schema, (), attempt, temporary=True))
     rows = sum(file.rows for file in files)
     ledger = Ledger(
-        read={read: data.rows for read, data in found.inputs.items()},
+        read=found.read,
         filtered=account.filtered(session, found.dropped),
         returned=account.judge_rows(session, found.frame, ()).returned,
         written=rows,
     )
-    work.warehouse.record(work.handle, _manifest(work, node, attempt, schema, files, None, found.inputs))
+    manifest = _manifest(work, node, attempt, schema, found.versions)
+    work.warehouse.record(work.handle, replace(manifest, dataset=dataset, added=files))
     return NodeRun(name, "computed", work.plan.steps[name].reason, rows, ledger)
 
 
 def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     """Compute a table as its function over its inputs as they will stand, and stage what is new."""
-    table = work.pipeline.tables[name]
     base = work.base(name)
     if base is not None and work.plan.steps[name].action == "maybe" and not _inputs_moved(work, name, base):
         return NodeRun(name, "unchanged", "what it reads turned out unchanged", base.rows)
-    found = compute(work, table, session)
-    settled = settle(work, table, session, found.frame, attempt)
-    before = Dataset(name, {}, base.files, base.schema) if base else None
-    change = changes.compare(work, table, session, settled.frame, settled.rows, before)
-    schema = work.traced[name].stored.following(base.schema if base else None, base.next_field_id if base else 1)
-    if base is not None and not change.changed:
-        schema, stands = base.schema, base.files
-    else:
-        stands = session.write(change.frame, _destination(work, name, schema, table.partition_by, attempt))
+    table = work.pipeline.tables[name]
+    for scope in scopes_of(work, table):
+        staged = _stage(work, table, session, attempt, scope)
+        if staged is not None:
+            return staged
+    raise AssertionError("the last scope is everything, which always serves")
+
+
+def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scope) -> NodeRun | None:
+    """Stage a table over one scope; None where its rows turn out to need a wider one."""
+    keys = affected_keys(work, table, scope, session) if scope.mode == "keys" else None
+    if keys is not None and not is_worth_it(work, table, keys, session):
+        return None
+    _complete_views(work, table, scope, session, attempt)
+    found = compute(work, table, session, scope, keys)
+    if scope.mode == "new" and not adds_to(work, table, session, found.frame):
+        return None
+    settled = settle(work, table, session, found.frame, attempt, by_new=scope.mode == "new")
+    replaced = replace_rows(work, table, session, settled, scope, keys, attempt)
+    base = work.base(table.name)
+    change = replaced.change
     ledger = Ledger(
-        read={read: data.rows for read, data in found.inputs.items()},
+        read=found.read,
         filtered=account.filtered(session, found.dropped),
         returned=settled.judged.returned,
         rejected=settled.judged.rejected,
         deduplicated=settled.deduplicated,
-        written=sum(file.rows for file in stands),
+        written=replaced.written,
         inserted=change.inserted,
         updated=change.updated,
         unchanged=change.unchanged,
         deleted=change.deleted,
-        totals=_totals(table, session, found),
+        totals=control_totals(table, session, found),
     )
-    own = _own_verdicts(work, table, session, session.scan(work.warehouse.root, stands, schema, name))
-    manifest = _manifest(work, table, attempt, schema, stands, base, found.inputs)
-    if not change.changed:
-        # The published files stand; what they were made from and how is still noted, so that it is not tried again.
-        manifest = replace(manifest, changed=False, added=(), removed=())
+    manifest = _manifest(work, table, attempt, replaced.schema, found.versions)
+    manifest = replace(
+        manifest, changed=change.changed, added=replaced.added, removed=replaced.removed, delta=replaced.delta
+    )
+    verdicts = (*settled.judged.verdicts, *_own_verdicts(work, table, session, replaced, scope, keys))
     work.warehouse.record(work.handle, manifest, *([settled.keys] if settled.keys else []))
     return NodeRun(
-        name=name,
+        name=table.name,
         status="written" if change.changed else "unchanged",
-        reason=work.plan.steps[name].reason if change.changed else "its content is as published",
-        rows=ledger.written,
+        reason=work.plan.steps[table.name].reason if change.changed or base is None else "its content is as published",
+        rows=sum(file.rows for file in replaced.stands),
         ledger=ledger,
-        verdicts=(*settled.judged.verdicts, *own),
+        verdicts=verdicts,
         quarantine=settled.quarantine,
     )
 
 
-def compute(work: Work, node: Node, session: Session) -> Computed:
-    """Call a node's function over its inputs as they will stand; raises TableError for what it cannot use."""
-    inputs = {}
+def _complete_views(work: Work, node: Node, scope: Scope, session: Session, attempt: int) -> None:
+    """Compute the views that a node needs whole and nobody has computed whole: whoever needs one first does."""
     for name in node.upstream:
-        found = would_be(work, name)
-        if found is None and name in work.pipeline.views:
-            # Planned as "maybe", and now needed after all: whoever needs it first computes it.
-            stage_view(work, name, session, attempt=1)
-            found = would_be(work, name)
-        if found is None:
-            raise TableError(f"{node.name} reads {name}, which is not there.")
-        inputs[name] = found
-    opened = {
-        parameter: inputs[name].open(work, session, work.traced[name].seen, f"input_{parameter}")
-        for parameter, name in node.inputs.items()
-    }
-    with collecting() as dropped:
-        result = call(node, opened, Run(work.plan.options.as_of))
-        frame = session.cast(session.resolve(result, node.name), work.traced[node.name].schema)
-    # Counting the rows of a grouping costs as much as the grouping; its result is small.
-    frame = session.hold(frame) if isinstance(node.rows, Groups) else frame
-    return Computed(frame, inputs, opened, dropped)
+        whole = scope.mode != "new" or name not in scope.deltas
+        if name in work.pipeline.views and whole and would_be(work, name) is None:
+            stage_view(work, name, session, attempt, complete=True)
 
 
 def _inputs_moved(work: Work, name: str, base: Version) -> bool:
@@ -127,44 +117,49 @@ def _inputs_moved(work: Work, name: str, base: Version) -> bool:
     return False
 
 
-def _totals(table: Table, session: Session, found: Computed) -> tuple[ControlTotal, ...]:
-    if not isinstance(table.rows, Groups):
-        return ()
-    (base,) = counted_inputs(table.rows, tuple(found.inputs))
-    parameter = next(p for p, name in table.inputs.items() if name == base)
-    return account.control_totals(session, table.rows, found.frame, found.opened[parameter], found.dropped)
-
-
-def _own_verdicts(work: Work, table: Table, session: Session, staged: Frame) -> tuple[Verdict, ...]:
+def _own_verdicts(
+    work: Work, table: Table, session: Session, replaced: Replaced, scope: Scope, keys: Frame | None
+) -> tuple[Verdict, ...]:
+    """Judge the table's own checks as it will stand. Keys that were not touched are as unique as they were."""
     own = [check for check in table.checks if isinstance(check, Unique | RowCount | FreshWithin)]
     for columns in (table.key, table.rows.keys if isinstance(table.rows, Groups) else ()):
         if columns and not any(isinstance(c, Unique) and set(c.columns) == set(columns) for c in own):
             own.append(unique(*columns))
+    whole = session.scan(work.warehouse.root, replaced.stands, replaced.schema, table.name)
+    touched = whole
+    if scope.mode == "new" and table.key:
+        touched = session.scan(work.warehouse.root, replaced.added, replaced.schema, table.name)
+    elif keys is not None:
+        touched = whole.join(keys, on=list(table.key), how="semi")
     as_of = work.plan.options.as_of
     return tuple(
-        Verdict(check.name, check.action, account.scalar(session, count_own(staged, check, as_of))) for check in own
+        Verdict(
+            check.name,
+            check.action,
+            account.scalar(
+                session,
+                count_own(
+                    touched if isinstance(check, Unique) and set(table.key) == set(check.columns) else whole,
+                    check,
+                    as_of,
+                ),
+            ),
+        )
+        for check in own
     )
 
 
 def _destination(
-    work: Work, name: str, schema: Schema, partition_by: tuple[str, ...], attempt: int, *, temporary: bool = False
+    work: Work, dataset: str, schema: Schema, partition_by: tuple[str, ...], attempt: int, *, temporary: bool = False
 ) -> Destination:
-    folder = work.warehouse.folder(work.dataset(name), work.handle.id)
+    folder = work.warehouse.folder(dataset, work.handle.id)
     return Destination(
         work.warehouse.root, folder, f"{work.handle.id}-{attempt}", schema, partition_by, temporary=temporary
     )
 
 
-def _manifest(
-    work: Work,
-    node: Node,
-    attempt: int,
-    schema: Schema,
-    added: tuple[DataFile, ...],
-    replaced: Version | None,
-    inputs: Mapping[str, Dataset],
-) -> Manifest:
-    base = work.base(node.name)
+def _manifest(work: Work, node: Node, attempt: int, schema: Schema, versions: Mapping[str, int]) -> Manifest:
+    base = None if node.name in work.pipeline.views else work.base(node.name)
     return Manifest(
         dataset=work.dataset(node.name),
         attempt=attempt,
@@ -173,9 +168,9 @@ def _manifest(
         schema=schema,
         next_field_id=max(schema.highest_id + 1, base.next_field_id if base else 1),
         partition_by=node.partition_by if isinstance(node, Table) else (),
-        added=added,
-        removed=tuple(file.path for file in replaced.files) if replaced else (),
+        added=(),
+        removed=(),
         fingerprint=work.traced[node.name].fingerprint,
-        inputs={dataset: version for data in inputs.values() for dataset, version in data.versions.items()},
+        inputs=dict(versions),
         as_of=work.plan.options.as_of.isoformat(),
     )

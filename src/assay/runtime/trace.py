@@ -23,6 +23,8 @@ from assay.quality.checks import broken, columns_of
 
 FORMAT = 1
 """Raised when assay computes tables differently, so that all are computed again."""
+INPUT = "input_"
+"""Tables of a definition are named so, with the parameter behind it."""
 _NO_DATE = dt.date(2000, 1, 1)
 """Stands for the run's date while tracing: a table's definition does not change with the day."""
 
@@ -39,6 +41,8 @@ class Traced:
     """What the functions downstream get: what is stored, without stamps."""
     fingerprint: str
     """Equal for equal computations and declarations."""
+    definition: str = ""
+    """What a function computes, as the engine's text over tables named after its parameters."""
 
 
 def trace(pipeline: Pipeline, engine: Engine) -> Mapping[str, Traced]:
@@ -74,8 +78,7 @@ def _trace_source(source: Source) -> Traced:
 
 def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, View], session: Session) -> Traced:
     frames = {
-        parameter: session.scan("", (), traced[name].seen, f"input_{parameter}")
-        for parameter, name in node.inputs.items()
+        parameter: session.blank(traced[name].seen, f"{INPUT}{parameter}") for parameter, name in node.inputs.items()
     }
     try:
         frame = session.resolve(call(node, frames, Run(_NO_DATE)), node.name)
@@ -85,9 +88,11 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
     except Exception as error:
         raise DeclarationError(_explain(node, error, traced)) from error
     schema = _schema_of(node, columns)
+    computes = session.definition(frame)
     definition: dict[str, Any] = {
         "format": FORMAT,
-        "computes": session.definition(frame),
+        "computes": computes,
+        "reads": {name: traced[name].seen.to_json() for name in node.upstream},
         "columns": schema.to_json(),
         "rows": repr(node.rows),
         "wants_run": node.wants_run,
@@ -97,13 +102,13 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
     }
     if not isinstance(node, Table):
         _check_grain(node, schema, traced)
-        return Traced(schema, schema, schema, _digest(definition))
+        return Traced(schema, schema, schema, _digest(definition), computes)
     definition["checks"] = _check_definitions(node, frame, schema, session)
     definition |= {name: repr(getattr(node, name)) for name in ("write", "key", "keep", "partition_by")}
     _check_declaration(node, schema)
     _check_grain(node, schema, traced)
     stored, seen = _stored(node, schema)
-    return Traced(schema, stored, seen, _digest(definition))
+    return Traced(schema, stored, seen, _digest(definition), computes)
 
 
 def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:

@@ -10,7 +10,7 @@ from assay.model.data import DataFile, Version, dataset_of_view
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
 from assay.model.schema import Schema
-from assay.runtime.plan import Plan, dataset_of
+from assay.runtime.plan import Plan, dataset_of, leaves
 from assay.runtime.trace import Traced
 from assay.settings import Settings
 
@@ -63,6 +63,16 @@ class Dataset:
         """Open the dataset with just the given columns."""
         stored = Schema(tuple(self.schema[column.name] for column in columns))
         return session.scan(work.warehouse.root, self.files, stored, alias)
+
+
+def versions_of(work: Work, name: str) -> dict[str, int]:
+    """Return the version of each table and source that a node stands for, as it will be."""
+    found: dict[str, int] = {}
+    for leaf in leaves(work.pipeline, name) if name in work.pipeline.views else (name,):
+        data = would_be(work, leaf)
+        if data is not None:
+            found |= data.versions
+    return found
 
 
 def would_be(work: Work, name: str) -> Dataset | None:

@@ -21,6 +21,7 @@ def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
         "partition_by": list(manifest.partition_by),
         "added": [asdict(file) for file in manifest.added],
         "removed": list(manifest.removed),
+        "delta": [asdict(file) for file in manifest.delta],
         "inputs": dict(manifest.inputs),
         "slices": [asdict(part) for part in manifest.slices],
     }
@@ -34,6 +35,7 @@ def manifest_from_json(body: Mapping[str, Any]) -> Manifest:
         partition_by=tuple(body["partition_by"]),
         added=tuple(_file(f) for f in body["added"]),
         removed=tuple(body["removed"]),
+        delta=tuple(_file(f) for f in body["delta"]),
         inputs=body["inputs"],
         slices=tuple(Slice(**{**s, "identity": FileIdentity(**s["identity"])}) for s in body["slices"]),
     )

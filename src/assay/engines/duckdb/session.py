@@ -35,6 +35,24 @@ class DuckDbSession:
         query = scan_query([str(Path(root, file.path)) for file in files], schema)
         return _frame(self._cursor.sql(query).set_alias(name))
 
+    def blank(self, schema: Schema, name: str) -> Frame:
+        """Return an empty frame of the schema that definitions call by the name."""
+        columns = ", ".join(f"{quoting.name(c.name)} {c.type}" for c in schema)
+        self._cursor.execute(f"create or replace temp table {quoting.name(name)} ({columns})")
+        return _frame(self._cursor.table(quoting.name(name)))
+
+    def files_with(
+        self, root: str, files: Sequence[DataFile], schema: Schema, keys: Frame, key: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return the paths, as given, of those files that hold a row with one of the keys."""
+        places = {str(Path(root, file.path)): file.path for file in files}
+        every = scan_query(list(places), Schema(tuple(schema[name] for name in key)), filename=True)
+        columns = ", ".join(map(quoting.name, key))
+        found = self._cursor.execute(
+            f"select distinct filename from ({every}) semi join ({_relation(keys).sql_query()}) using ({columns})"
+        ).fetchall()
+        return tuple(places[path] for (path,) in found)
+
     def resolve(self, result: Any, node: str) -> Frame:
         """Return the frame that a function's result stands for; raises TableError where it is none."""
         if isinstance(result, Sql):
@@ -151,13 +169,14 @@ class DuckDbSession:
         return _frame(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
 
 
-def scan_query(paths: Sequence[str], schema: Schema) -> str:
+def scan_query(paths: Sequence[str], schema: Schema, *, filename: bool = False) -> str:
     """Return a SELECT over Parquet files that matches columns by field id, so that renames are harmless."""
     if not paths:
         columns = ", ".join(f"cast(null as {c.type}) as {quoting.name(c.name)}" for c in schema)
         return f"select {columns} where false"
     fields = ", ".join(f"{c.field_id}: {_field(c)}" for c in schema)
-    return f"select * from read_parquet({quoting.array(paths)}, schema = map {{{fields}}})"
+    options = f"schema = map {{{fields}}}" + (", filename = true" if filename else "")
+    return f"select * from read_parquet({quoting.array(paths)}, {options})"
 
 
 def _field(column: Column) -> str:
