@@ -34,6 +34,11 @@ def bronze_order(**declaration: Any) -> assay.Table:
     return define(lambda orders: orders, **declaration)
 
 
+def keyed_and_plain(function: Callable[[Frame], Frame]) -> list[assay.Table]:
+    """The same silver table twice, merged by its key and without one."""
+    return [define(function, "silver_keyed", write=assay.Merge(), key="id"), define(function, "silver_plain")]
+
+
 class Shop:
     """An inbox and a lake; `run` runs a pipeline of the given tables and checks the account of each."""
 
@@ -50,15 +55,11 @@ class Shop:
         path.write_text("".join(f"{line}\n" for line in lines))
         return path
 
-    def pipeline(
-        self, *tables: Any, name: str = "shop", sources: dict[str, Any] | None = None, **kind: Any
-    ) -> assay.Pipeline:
+    def pipeline(self, *tables: Any, name: str = "shop", sources: dict[str, Any] | None = None) -> assay.Pipeline:
         """A pipeline that reads `orders*.csv` and, where a table asks for it, `customers*.csv` of the inbox."""
         known = sources or {"orders": ORDERS, "customers": CUSTOMERS}
         needed = {read for table in tables for read in table.upstream}
-        return assay.Pipeline(
-            name, tables=tables, sources={n: source for n, source in known.items() if n in needed}, **kind
-        )
+        return assay.Pipeline(name, tables=tables, sources={n: known[n] for n in known if n in needed})
 
     def run(self, *tables: Any, **arguments: Any) -> assay.RunResult:
         pipeline, arguments = self._arguments(tables, arguments)
@@ -115,6 +116,7 @@ def assert_accounted(result: assay.RunResult) -> None:
     """Of every table that was computed: returned = written + rejected + deduplicated, in the result and its JSON."""
     document = json.loads(json.dumps(result.to_json()))
     for name, node in result.nodes.items():
+        assert node.ledger.read or node.status != "written", name
         if node.attempts and node.error is None and node.ledger.read:
             ledger = node.ledger
             assert ledger.returned == ledger.written + ledger.rejected + ledger.deduplicated, name

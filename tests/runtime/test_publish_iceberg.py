@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from narwhals import col
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
 import assay
@@ -119,18 +120,6 @@ def test_bronze_keeps_its_other_slices_and_silver_and_gold_are_replaced(shop: Sh
 
 
 @pytest.mark.row("000-20")
-def test_a_new_delivery_appends_to_bronze_and_leaves_the_files_of_others_where_they_are(shop: Shop) -> None:
-    shop.orders(*LINES)
-    shop.run(*layered())
-    first = {task.file.file_path for task in iceberg(shop, "bronze.order").scan().plan_files()}
-    shop.orders("3,cat,30", file="orders2.csv")
-    shop.run(*layered())
-    table = iceberg(shop, "bronze.order")
-    assert operations(table) == ["append", "append"]
-    assert first < {task.file.file_path for task in table.scan().plan_files()}
-
-
-@pytest.mark.row("000-20")
 @pytest.mark.parametrize("full", [False, True])
 def test_a_run_that_changes_nothing_makes_no_snapshot(shop: Shop, *, full: bool) -> None:
     shop.orders(*LINES)
@@ -156,3 +145,14 @@ def test_other_partitions_are_published_though_the_content_is_equal(shop: Shop, 
         assert {file.spec_id for file in files} == {table.spec().spec_id}
     assert specs == [[], ["customer"], ["customer", "amount"], []]
     assert shop.run(bronze_order(**declaration)).run is None
+
+
+def test_values_of_any_text_can_partition_a_table(shop: Shop) -> None:
+    names = ["a/b c", "ü%41", "'x'", "a=b", "..", None]
+    shop.orders(*(f"{number},{name or ''},1" for number, name in enumerate(names)))
+    assert shop.run(bronze_order(partition_by="customer")).ok
+    assert shop.rows("select customer from bronze.order order by id") == [(name,) for name in names]
+    table = iceberg(shop, "bronze.order")
+    assert {task.file.partition[0] for task in table.scan().plan_files()} == set(names)
+    found = table.scan(row_filter=EqualTo("customer", "a/b c"), selected_fields=("id",)).to_arrow()
+    assert found.column("id").to_pylist() == [0]

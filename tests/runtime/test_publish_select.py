@@ -123,7 +123,7 @@ def test_what_a_selection_left_out_is_made_good_by_the_next_run(open_shop: Shop)
     open_shop.orders("3,cat,30", file="orders2.csv")
     first = open_shop.run(*tables(), layers=["bronze"])
     assert (first.state, computed(first)) == ("published", {"bronze_order"})
-    assert open_shop.rows('select count(*) from silver."order"') == [(2,)]
+    assert open_shop.rows("select count(*) from silver.order") == [(2,)]
     assert open_shop.plan(*tables())["silver_order"] == ("run", "bronze_order was published by run 2 since")
     second = open_shop.run(*tables())
     assert computed(second) == {"silver_order", "silver_customer", "gold_total", "gold_count"}

@@ -22,14 +22,13 @@ def ordered(nodes: Sequence[Node], sources: Collection[str], layers: Sequence[st
     try:
         order = list(sorter.static_order())
     except CycleError as error:
-        # graphlib lists a cycle from reader to read; people follow the data.
-        circle = " -> ".join(reversed(error.args[1]))
+        circle = " -> ".join(error.args[1])
         raise DeclarationError(f"These tables read each other in a circle: {circle}.") from None
-    for node in nodes:
-        if isinstance(node, Table):
-            _check_direction(node, by_name, layers)
+    _check_direction(order, by_name, layers)
     # Equal declarations give equal orders, whatever the sorter's sets did.
-    rank = {name: _depth(name, by_name) for name in order}
+    rank: dict[str, int] = {}
+    for name in order:
+        rank[name] = 1 + max((rank[read] for read in by_name[name].upstream if read in by_name), default=0)
     position = {node.name: n for n, node in enumerate(nodes)}
     return {name: by_name[name] for name in sorted(order, key=lambda name: (rank[name], position[name]))}
 
@@ -69,7 +68,7 @@ def _by_name(nodes: Sequence[Node], sources: Collection[str]) -> dict[str, Node]
 
 def _check_layer(node: Node, layers: Sequence[str]) -> None:
     if isinstance(node, Table) and (node.layer not in layers or not node.entity):
-        guess = near_miss(node.layer, layers)
+        guess = near_miss(node.layer, layers) if node.layer not in layers else ""
         raise DeclarationError(
             f"{node.name!r} has no layer: a table is named <layer>_<entity>, and the layers are "
             f"{', '.join(layers)}.{guess}"
@@ -86,28 +85,17 @@ def _check_upstream(node: Node, by_name: Mapping[str, Node], sources: Collection
             )
 
 
-def _check_direction(node: Table, by_name: Mapping[str, Node], layers: Sequence[str]) -> None:
-    for name in _tables_read(node, by_name):
-        other = by_name[name]
-        if isinstance(other, Table) and layers.index(other.layer) > layers.index(node.layer):
-            raise DeclarationError(
-                f"{node.name} reads {name}, but data flows {' -> '.join(layers)}: "
-                f"a {node.layer} table cannot read a {other.layer} table."
-            )
-
-
-def _tables_read(node: Node, by_name: Mapping[str, Node]) -> set[str]:
-    """Return the tables a node reads, looking through views."""
-    found: set[str] = set()
-    for name in node.upstream:
-        other = by_name.get(name)
-        if isinstance(other, Table):
-            found.add(name)
-        elif other is not None:
-            found |= _tables_read(other, by_name)
-    return found
-
-
-def _depth(name: str, by_name: Mapping[str, Node]) -> int:
-    reads = [n for n in by_name[name].upstream if n in by_name]
-    return 1 + max((_depth(n, by_name) for n in reads), default=0)
+def _check_direction(order: Sequence[str], by_name: Mapping[str, Node], layers: Sequence[str]) -> None:
+    """Check that no table reads one of a later layer, also through views."""
+    tables: dict[str, set[str]] = {}
+    for name in order:
+        node = by_name[name]
+        reads: set[str] = set().union(*(tables[read] for read in node.upstream if read in by_name))
+        tables[name] = {name} if isinstance(node, Table) else reads
+        for other in sorted(reads) if isinstance(node, Table) else ():
+            layer, later = name.partition("_")[0], other.partition("_")[0]
+            if layers.index(later) > layers.index(layer):
+                raise DeclarationError(
+                    f"{name} reads {other}, but data flows {' -> '.join(layers)}: "
+                    f"a {layer} table cannot read a {later} table."
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from assay.model.check import Reconciles, References
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.rows import Groups, Lookup
 from assay.model.source import Source
-from assay.model.table import Node, Table, View
+from assay.model.table import RUN, Node, Table, View
 from assay.model.write import Append, Merge
 
 LAYERS = ("bronze", "silver", "gold")
@@ -52,17 +52,18 @@ class Pipeline:
         Raises:
             DeclarationError: names what is wrong, where, and the near miss.
         """
-        for text in (name, *sources, *layers):
-            if not _NAME.fullmatch(text):
-                raise DeclarationError(f"{text!r} is no name: use lower case letters, digits and underscores.")
+        nodes = graph.ordered(tables, sources.keys(), layers)
+        _check_names(name, nodes, sources, layers)
         for attribute, value in (
             ("name", name),
-            ("nodes", MappingProxyType(graph.ordered(tables, sources.keys(), layers))),
+            ("nodes", MappingProxyType(nodes)),
             ("sources", MappingProxyType(dict(sources))),
             ("layers", tuple(layers)),
             ("sample", sample),
         ):
             object.__setattr__(self, attribute, value)
+        for node in self.nodes.values():
+            _check_grain(node)
         for table in self.tables.values():
             _check_table(table, self)
 
@@ -91,6 +92,32 @@ class Pipeline:
         return copy
 
 
+def _check_names(name: str, nodes: Collection[str], sources: Mapping[str, Source], layers: Sequence[str]) -> None:
+    """Check names, which become folders, parts of SQL and words on the command line."""
+    for text in (name, *nodes, *sources, *layers):
+        if not _NAME.fullmatch(text):
+            raise DeclarationError(f"{text!r} is no name: use lower case letters, digits and underscores.")
+    if RUN in sources:
+        raise DeclarationError(f"A source cannot be named {RUN!r}: that parameter gives the run's own facts.")
+    for layer in layers:
+        if "_" in layer or layer == "meta":
+            raise DeclarationError(
+                f"{layer!r} is no layer: a layer's name has no underscore, and 'meta' is where readers find the runs."
+            )
+
+
+def _check_grain(node: Node) -> None:
+    match node.rows:
+        case Lookup(inputs=joined) | Groups(lookup=joined):
+            for name in joined:
+                if name not in node.upstream:
+                    raise DeclarationError(
+                        f"{node.name}: {name!r} is looked up in, but not read.{near_miss(name, node.upstream)}"
+                    )
+    if isinstance(node.rows, Groups) and len(set(node.upstream) - set(node.rows.lookup)) != 1:
+        raise DeclarationError(f"{node.name}: groups() counts the rows of one input; name the others in lookup=(...).")
+
+
 def _check_table(table: Table, pipeline: Pipeline) -> None:
     """Check one table's declaration as far as that needs no schema."""
     if table.keep and not table.key:
@@ -101,15 +128,6 @@ def _check_table(table: Table, pipeline: Pipeline) -> None:
         raise DeclarationError(f"{table.name}: stamps follow a row by its key, so they need key=.")
     if isinstance(table.write, Append) and table.write.stamps:
         raise DeclarationError(f"{table.name}: appended rows are not updated; leave stamps out.")
-    match table.rows:
-        case Lookup(inputs=joined) | Groups(lookup=joined):
-            for name in joined:
-                if name not in table.upstream:
-                    raise DeclarationError(
-                        f"{table.name}: {name!r} is looked up in, but not read.{near_miss(name, table.upstream)}"
-                    )
-    if isinstance(table.rows, Groups) and len(set(table.upstream) - set(table.rows.lookup)) != 1:
-        raise DeclarationError(f"{table.name}: groups() counts the rows of one input; name the others in lookup=(...).")
     for check in table.checks:
         if isinstance(check, References | Reconciles) and check.other not in pipeline.tables:
             raise DeclarationError(

@@ -45,7 +45,7 @@ _SPELLINGS = {
     "NUMERIC": "DECIMAL(18,3)",
     "DECIMAL": "DECIMAL(18,3)",
 }
-_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC)\((\d+),\s*(\d+)\)")
+_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)")
 
 
 NO_PARTITION = ("BLOB", "DOUBLE", "REAL", "UUID")
@@ -63,7 +63,7 @@ def canonical_type(text: str) -> str:
     """
     upper = " ".join(text.upper().split())
     if match := _DECIMAL.fullmatch(upper):
-        precision, scale = int(match[1]), int(match[2])
+        precision, scale = int(match[1]), int(match[2] or 0)
         if not (0 < precision <= 38 and scale <= precision):
             raise DeclarationError(f"{text!r}: a DECIMAL has 1 to 38 digits, and no more behind the point.")
         return f"DECIMAL({precision},{scale})"

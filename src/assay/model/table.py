@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import WRAPPER_ASSIGNMENTS
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import narwhals as nw
 
-from assay.model.check import Check
+from assay.model.check import Check, CrossCheck, OwnCheck, RowCheck
 from assay.model.errors import DeclarationError
 from assay.model.rows import Grain, Same
 from assay.model.source import POSITION
@@ -102,6 +102,8 @@ class Table(Node):
 
 
 def table(
+    function: None = None,
+    /,
     *,
     write: Write | None = None,
     key: str | Sequence[str] = (),
@@ -121,10 +123,13 @@ def table(
         rows: how many rows the function returns for those it reads; `same()` by default.
         partition_by: columns whose values split the stored files.
     """
+    if function is not None:
+        raise DeclarationError("Write @table() with its parentheses.")
 
     def declare(function: Callable[..., Any]) -> Table:
+        _check_kinds(function.__name__, {"write": write, "keep": keep, "rows": rows, "checks": checks})
         return Table(
-            name=_name_of(function),
+            name=function.__name__,
             function=function,
             inputs=_inputs_of(function),
             rows=rows or Same(),
@@ -138,17 +143,41 @@ def table(
     return declare
 
 
-def view(*, rows: Grain | None = None) -> Callable[[Callable[..., Any]], View]:
+def view(function: None = None, /, *, rows: Grain | None = None) -> Callable[[Callable[..., Any]], View]:
     """Make a function a view: a step that several tables share, computed once a run and never published."""
+    if function is not None:
+        raise DeclarationError("Write @view() with its parentheses.")
 
     def declare(function: Callable[..., Any]) -> View:
-        return View(_name_of(function), function, _inputs_of(function), rows or Same())
+        _check_kinds(function.__name__, {"rows": rows})
+        return View(function.__name__, function, _inputs_of(function), rows or Same())
 
     return declare
 
 
-def _name_of(function: Callable[..., Any]) -> str:
-    return function.__name__
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "write": get_args(Write),
+    "keep": get_args(Keep),
+    "rows": get_args(Grain),
+    "checks": (RowCheck, *get_args(OwnCheck), *get_args(CrossCheck)),
+}
+_WORDS = {
+    "write": "Overwrite(), Append() or Merge()",
+    "keep": "first_in_source() or latest('column')",
+    "rows": "same(), times(n), lookup(...), groups(...) or free('why')",
+    "checks": "a list of checks such as not_null('column')",
+}
+
+
+def _check_kinds(name: str, given: Mapping[str, Any]) -> None:
+    """Raise where an argument is of another kind than the words that assay has for it."""
+    for argument, value in given.items():
+        if argument == "checks":
+            fits = isinstance(value, Sequence) and all(isinstance(check, _KINDS[argument]) for check in value)
+        else:
+            fits = value is None or isinstance(value, _KINDS[argument])
+        if not fits:
+            raise DeclarationError(f"{name}: {argument}= is {_WORDS[argument]}, not {value!r}.")
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -171,22 +200,23 @@ def _inputs_of(function: Callable[..., Any]) -> dict[str, str]:
 def _as_lazy(value: Any) -> tuple[Any, Callable[[nw.LazyFrame[Any]], Any] | None]:
     """Return the value as a lazy frame with a position, and how to turn a result back into the value's kind."""
     frame = nw.from_native(value, pass_through=True)
-    if frame is value and not isinstance(value, nw.DataFrame | nw.LazyFrame):
+    if not isinstance(frame, nw.DataFrame | nw.LazyFrame):
         return value, None
-    eager = isinstance(frame, nw.DataFrame)
-    # Functions under test read `position()` though the frames of a test rarely spell it out.
-    added = POSITION not in frame.collect_schema().names()
-    if eager and added:
-        frame = frame.with_row_index(POSITION)
+    lazy = isinstance(frame, nw.LazyFrame)
+    held = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    # Functions under test read `position()`, though the frames of a test rarely spell it out.
+    added = POSITION not in held.columns
+    if added:
+        held = held.with_row_index(POSITION).with_columns(nw.col(POSITION).cast(nw.Int64()) + 1)
 
     def restore(result: nw.LazyFrame[Any]) -> Any:
-        if added and POSITION in result.collect_schema().names():
-            result = result.drop(POSITION)
-        if not eager:
-            return result if frame is value else result.to_native()
-        return result.collect(backend=frame.implementation).to_native()
+        collected = result.collect(backend=held.implementation)
+        if added:
+            collected = collected.drop([c for c in collected.columns if c.startswith(POSITION)])
+        back = collected.lazy() if lazy else collected
+        return back if frame is value else back.to_native()
 
-    return frame.lazy(), restore
+    return held.lazy(), restore
 
 
 def _as_given(result: Any, restores: Sequence[Callable[[nw.LazyFrame[Any]], Any]]) -> Any:

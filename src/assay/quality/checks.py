@@ -88,7 +88,8 @@ def reconciles(column: str, other: str, *, count: bool = False, action: TableAct
     `"silver_booking"` alone is the number of rows. Sums of DOUBLE agree within 1e-9 of their size.
     """
     table, other_column = _dotted("reconciles", other)
-    return Reconciles(f"reconciles({column}, {other})", column, table, other_column, count, action)
+    what = f"count of {other}" if count else other
+    return Reconciles(f"reconciles({column}, {what})", column, table, other_column, count, action)
 
 
 def any_broken(checks: Sequence[RowCheck]) -> Expr:

@@ -207,9 +207,7 @@ def _check_group(group: exp.Group | None, relation: _Relation, sides: Mapping[st
     _check_apart(group.expressions, relation, sides, inputs)
 
 
-def _check_apart(
-    by: list[exp.Expr], relation: _Relation, sides: Mapping[str, _Relation], inputs: _Inputs
-) -> None:
+def _check_apart(by: list[exp.Expr], relation: _Relation, sides: Mapping[str, _Relation], inputs: _Inputs) -> None:
     """Raise where rows of several keys are put together."""
     columns = {_resolved(part, sides) for part in by}
     if not inputs.by_key or any(not columns & carriers for carriers in relation.carriers):

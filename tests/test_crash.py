@@ -1,0 +1,183 @@
+"""A run that is killed or interrupted has published nothing or everything, and the next one completes it at once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import date
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import assay
+from assay.settings import Settings
+from pipelines.ride_bookings import ride_bookings
+from pipelines.ride_bookings.generate import generate
+from tests.conformance.processes import (
+    AS_OF,
+    Moment,
+    content,
+    finished,
+    has_metadata,
+    has_run,
+    has_staged,
+    ride_run,
+    rows_of,
+    seen,
+    started,
+    stop_at,
+)
+
+ROWS = 2_000
+MOMENTS: dict[str, Moment] = {
+    "the lake is being made": lambda lake: (lake / "catalog.db").exists(),
+    "the run has begun": has_run("staged"),
+    "the source is staged": has_staged(1),
+    "half of the tables are staged": has_staged(15),
+    "all is staged": has_staged(30),
+    "all metadata is written": has_metadata(21),
+    "it is published": has_run("published"),
+}
+_DICE = Random(20241201)
+DELAYS = [round(_DICE.uniform(0.05, 1.0), 3) for _ in range(2)]
+"""Parts of the length of an undisturbed run."""
+
+
+class Sample:
+    """Two deliveries of one file, and what the tables hold after each where nothing went wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self.first = generate(folder / "first", rows=ROWS)["bookings"]
+        self.second = generate(folder / "second", rows=ROWS, seed=7)["bookings"]
+        lake = folder / "lake"
+        began = time.monotonic()
+        run(self.first, lake)
+        self.seconds = time.monotonic() - began
+        self.after_first = seen(lake)
+        run(self.second, lake)
+        self.after_second = seen(lake)
+
+
+def run(file: Path, lake: Path) -> assay.RunResult:
+    """Run in this process, and fail at once rather than wait for a lease."""
+    result = assay.run(
+        ride_bookings,
+        warehouse=lake,
+        sources={"bookings": file},
+        as_of=date.fromisoformat(AS_OF),
+        settings=Settings(when_busy="stop"),
+    )
+    assert result.ok, result.problems
+    return result
+
+
+def killed(moment: Moment, file: Path, lake: Path) -> None:
+    with started(*ride_run(file, lake), when_busy="stop") as process:
+        assert stop_at(moment, lake, process), "the run ended before"
+
+
+def states(lake: Path) -> list[tuple[str, int]]:
+    """The states of all runs, the oldest first, with how many problems each has."""
+    return [(past.state, len(past.problems)) for past in reversed(assay.history(lake))]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return Sample(tmp_path_factory.mktemp("sample"))
+
+
+def test_the_comparison_sees_21_tables_that_differ_between_the_deliveries(sample: Sample) -> None:
+    assert len(sample.after_first) == len(sample.after_second) == 21
+    same = {table for table, rows in sample.after_first.items() if rows == sample.after_second[table]}
+    assert same <= {f"silver_{name}" for name in ("vehicle_type", "location", "booking_status", "payment_method")}
+    assert len(sample.after_first["bronze_booking"]) == 1_984
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_when(sample: Sample, tmp_path: Path, moment: str) -> None:
+    lake = tmp_path / "lake"
+    killed(MOMENTS[moment], sample.first, lake)
+    left = seen(lake)
+    assert left in ({}, sample.after_first)
+    again = run(sample.first, lake)
+    assert seen(lake) == sample.after_first
+    if left:
+        assert (again.state, states(lake)) == ("unchanged", [("published", 0)])
+    else:
+        begun = len(assay.history(lake)) - 1
+        assert (again.state, states(lake)) == ("published", [("failed", 1)] * begun + [("published", 0)])
+
+
+@pytest.mark.parametrize("part", DELAYS)
+def test_a_run_killed_after_this_part_of_its_time(sample: Sample, tmp_path: Path, part: float) -> None:
+    lake = tmp_path / "lake"
+    with started(*ride_run(sample.first, lake)) as process:
+        until = time.monotonic() + part * sample.seconds
+        stop_at(lambda _: time.monotonic() >= until, lake, process)
+        process.wait()
+    assert seen(lake) in ({}, sample.after_first)
+    run(sample.first, lake)
+    assert seen(lake) == sample.after_first
+
+
+def test_a_run_killed_twice_in_a_row_is_completed_by_the_third(sample: Sample, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    killed(has_staged(8), sample.first, lake)
+    killed(has_metadata(9), sample.first, lake)
+    assert seen(lake) == {}
+    run(sample.first, lake)
+    assert seen(lake) == sample.after_first
+    assert states(lake) == [("failed", 1), ("failed", 1), ("published", 0)]
+
+
+@pytest.mark.parametrize(
+    "moment", [has_staged(12), has_metadata(30)], ids=["its tables are staged", "its metadata is written"]
+)
+def test_a_run_with_a_new_delivery_killed_while(sample: Sample, tmp_path: Path, moment: Moment) -> None:
+    lake, delivered = tmp_path / "lake", tmp_path / sample.first.name
+    delivered.write_bytes(sample.first.read_bytes())
+    run(delivered, lake)
+    with assay.connect(lake) as before:
+        delivered.write_bytes(sample.second.read_bytes())
+        killed(moment, delivered, lake)
+        assert seen(lake) in (sample.after_first, sample.after_second)
+        run(delivered, lake)
+        assert seen(lake) == sample.after_second
+        assert content(before) == sample.after_first
+
+
+@pytest.mark.parametrize("moment", [has_run("staged"), has_staged(5), has_staged(26)], ids=["begun", "working", "late"])
+def test_a_run_interrupted_when(sample: Sample, tmp_path: Path, moment: Moment) -> None:
+    lake = tmp_path / "lake"
+    with started(*ride_run(sample.first, lake)) as process:
+        assert stop_at(moment, lake, process, signal.SIGINT), "the run ended before"
+        end = finished(process)
+    assert (end.returncode, end.stdout) == (130, "")
+    assert end.stderr.strip() == "assay: interrupted; nothing was published."
+    assert seen(lake) == {}
+    (past,) = assay.history(lake)
+    assert (past.state, past.problems) == ("failed", ("it was interrupted",))
+    assert not list(lake.glob("_assay/runs/*"))
+    assert rows_of(lake, "select run from assay_lease") == [(None,)], "the next run need not wait"
+
+
+def test_an_interrupt_before_anything_has_begun_is_told_in_one_line(sample: Sample, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    with started(*ride_run(sample.first, lake)) as process:
+        assert stop_at(lambda _: (lake / "catalog.db").exists(), lake, process, signal.SIGINT)
+        end = finished(process)
+    assert (end.returncode, end.stdout) == (130, "")
+    assert end.stderr.strip() == "assay: interrupted; nothing was published."
+
+
+def test_an_interrupt_after_the_publish_does_not_claim_that_nothing_was_published(
+    sample: Sample, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    with started(*ride_run(sample.first, lake)) as process:
+        assert stop_at(has_run("published"), lake, process, signal.SIGINT), "the run ended before"
+        end = finished(process)
+    assert seen(lake) == sample.after_first
+    assert "nothing was published" not in end.stderr
+    assert "Traceback" not in end.stderr
