@@ -20,7 +20,7 @@ import assay
 from benchmarks.golden import TABLES
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
-from tests.conformance.processes import AS_OF, call, content, ride_run, rows_of
+from tests.conformance.processes import AS_OF, call, call_on_terminal, content, ride_run, rows_of
 from tests.conformance.project import MODULE, ROWS, UNREADABLE, WRONG_COMMANDS, WRONG_SETTINGS, document, make, told
 
 
@@ -118,6 +118,14 @@ def test_a_number_that_json_has_no_word_for_does_not_break_the_document(shop: Pa
 def test_values_for_people_stand_in_columns(shop: Path) -> None:
     end = call("sql", "select * from gold.revenue order by all", cwd=shop)
     assert end.stdout == "ordered_on  amount\n2024-11-01  10.30\n2024-11-02  5.00\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_run_on_a_terminal_shows_its_progress_there_and_prints_the_same(project: Path, more: tuple[str, ...]) -> None:
+    end = call_on_terminal("run", "orders", *more, cwd=project)
+    assert (end.returncode, "Traceback" in end.stderr, "\x1b" in end.stdout) == (0, False, False)
+    assert bool(end.stderr) is not bool(more)
+    assert document(call("show", "gold_revenue", "--json", cwd=project)) != []
 
 
 def test_a_plan_changes_nothing_not_even_by_making_a_lake(project: Path) -> None:

@@ -73,6 +73,7 @@ def _run_options(command: Command) -> Command:
             click.option("--layer", "layers", multiple=True, metavar="LAYER", help="Compute the tables of one layer."),
             click.option("--full", is_flag=True, help="Compute everything anew."),
             click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known."),
+            click.option("--allow-empty", is_flag=True, help="Let a file that brought rows come again without any."),
             _warehouse,
             click.option(
                 "--workers", type=click.IntRange(min=1), help="Tables computed side by side (default: cores)."

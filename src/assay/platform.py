@@ -47,6 +47,8 @@ class RunArguments(TypedDict, total=False):
     """Compute everything anew."""
     allow_duplicates: bool
     """Load a file although its content is known under another name."""
+    allow_empty: bool
+    """Let a file that brought rows be delivered again without any."""
     settings: Settings | None
     """Instead of those of assay.toml and the environment."""
     observers: Sequence[Observer]
@@ -91,8 +93,7 @@ def connect(warehouse: Location | None = None, *, at: int | None = None) -> Duck
     from assay.engines.duckdb.reader import open_reader
 
     lake = _lake(current_settings(), warehouse, create=False)
-    control = lake.control_rows()
-    return open_reader(lake.root, lake.state(at), control, [str(row["path"]) for row in control["quarantine_file"]])
+    return open_reader(lake.root, lake.state(at), lake.control_rows())
 
 
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
@@ -144,6 +145,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         layers=tuple(arguments.get("layers", ())),
         full=arguments.get("full", False),
         allow_duplicates=arguments.get("allow_duplicates", False),
+        allow_empty=arguments.get("allow_empty", False),
         dated=as_of is not None,
     )
 

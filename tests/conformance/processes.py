@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -51,16 +54,38 @@ def finished(process: Process) -> Finished:
 
 
 @contextmanager
-def started(*arguments: str, cwd: Path = ROOT, **settings: str) -> Iterator[Process]:
+def started(*arguments: str, cwd: Path = ROOT, stderr: int = subprocess.PIPE, **settings: str) -> Iterator[Process]:
     """Start `assay`; it is killed at the latest at the end of the block."""
     command, pipe = [str(ASSAY), *arguments], subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=cwd, env=environment(**settings), text=True, stdout=pipe, stderr=pipe
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    # What a killed process leaves in its folder for temporary files goes with that.
+    with TemporaryDirectory(prefix="assay-test-") as spill:
+        variables = environment(**settings) | {"TMPDIR": spill}
+        with subprocess.Popen(command, cwd=cwd, env=variables, text=True, stdout=pipe, stderr=stderr) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def call_on_terminal(*arguments: str, cwd: Path = ROOT) -> Finished:
+    """Run `assay` to its end with a terminal as its standard error, and return what that showed as `stderr`."""
+    shown: list[bytes] = []
+    terminal, end = pty.openpty()
+
+    def show() -> None:
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with suppress(OSError):
+            while piece := os.read(terminal, 65536):
+                shown.append(piece)
+
+    reader = threading.Thread(target=show)
+    reader.start()
+    with started(*arguments, cwd=cwd, stderr=end) as process:
+        os.close(end)
+        out = process.communicate(timeout=SECONDS)[0]
+    reader.join()
+    os.close(terminal)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, b"".join(shown).decode())
 
 
 def ride_run(file: Path, lake: Path, *more: str) -> list[str]:

@@ -275,3 +275,17 @@ def test_a_null_key_can_be_rejected_instead(shop: Shop) -> None:
     ledger = result.tables["bronze_order"].ledger
     assert (ledger.returned, ledger.rejected, ledger.deduplicated, ledger.written) == (3, 1, 1, 1)
     assert shop.rows("select customer from bronze.order") == [("ann",)]
+
+
+@pytest.mark.parametrize("action", ["reject", "block"])
+@pytest.mark.parametrize("keep", [None, assay.latest("amount"), assay.first_in_source()], ids=["", "latest", "first"])
+def test_a_row_without_a_key_is_told_also_when_a_later_delivery_brings_it(shop: Shop, keep: Any, action: Any) -> None:
+    table = silver_order(assay.not_null("id", action=action), key="id", keep=keep, write=assay.Merge())
+    shop.orders(*(f"{number},ann,{number}" for number in range(1, 21)), file="orders1.csv")
+    shop.run(bronze_order(), table)
+    shop.orders("21,bob,21", ",cat,22", file="orders2.csv")
+    result = shop.run(bronze_order(), table, settings=LENIENT)
+    assert verdicts(result, "silver_order")["not_null(id)"] == (action, 1, "")
+    assert result.problems == (() if action == "reject" else ("silver_order: check not_null(id) is broken by 1 row",))
+    kept = [json.loads(row)["customer"] for (row,) in shop.rows("select row from meta.quarantine")]
+    assert kept == (["cat"] if action == "reject" else [])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from narwhals import col, lit
 
@@ -246,7 +246,7 @@ VERSION = st.lists(
 )
 
 
-@settings(max_examples=4)
+@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(versions=st.lists(VERSION, min_size=2, max_size=4))
 def test_any_versions_of_a_table_give_what_a_plain_oracle_gives(versions: list[list[tuple[int, int]]]) -> None:
     def numbered(orders: Frame) -> Frame:

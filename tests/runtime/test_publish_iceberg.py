@@ -120,6 +120,19 @@ def test_bronze_keeps_its_other_slices_and_silver_and_gold_are_replaced(shop: Sh
 
 
 @pytest.mark.row("000-20")
+def test_a_new_delivery_appends_to_bronze_and_leaves_the_files_of_others_where_they_are(shop: Shop) -> None:
+    shop.orders(*LINES)
+    shop.run(*layered())
+    first = {task.file.file_path for task in iceberg(shop, "bronze.order").scan().plan_files()}
+    shop.orders("3,cat,30", file="orders2.csv")
+    result = shop.run(*layered())
+    table = iceberg(shop, "bronze.order")
+    assert operations(table) == ["append", "append"]
+    assert first < {task.file.file_path for task in table.scan().plan_files()}
+    assert (result.tables["bronze_order"].rows, result.tables["bronze_order"].ledger.returned) == (3, 1)
+
+
+@pytest.mark.row("000-20")
 @pytest.mark.parametrize("full", [False, True])
 def test_a_run_that_changes_nothing_makes_no_snapshot(shop: Shop, *, full: bool) -> None:
     shop.orders(*LINES)

@@ -12,7 +12,7 @@ from typing import Any
 
 import narwhals as nw
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from narwhals import col, lit
 
@@ -238,7 +238,7 @@ def totals(bronze_order: Frame) -> Frame:
     return bronze_order.group_by("id").agg(orders=nw.len(), amount=col("amount").sum())
 
 
-@settings(max_examples=3)
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(deliveries=DELIVERIES)
 def test_any_sequence_of_deliveries_ends_as_one_that_brought_the_final_files(
     deliveries: list[tuple[str, list[tuple[int, int]]]],

@@ -89,9 +89,9 @@ def dataset_of_table(layer: str, entity: str) -> str:
     return f"{layer}.{entity}"
 
 
-def dataset_of_keys(table: str) -> str:
-    """Return the dataset that holds the numbers of a table's natural keys."""
-    return f"{KEYS}{table}"
+def dataset_of_keys(table: str, key: tuple[str, ...]) -> str:
+    """Return the dataset that holds the numbers of a table's natural keys: by another key, other numbers."""
+    return f"{KEYS}{table}.{'.'.join(key)}"
 
 
 def dataset_of_source(pipeline: str, source: str) -> str:

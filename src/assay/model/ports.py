@@ -162,6 +162,14 @@ class PastRun:
     """The tables that got new content."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A small table in memory."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
 class Warehouse(Protocol):
     """Where tables live, with the control state beside them. `publish` is the one commit point."""
 
@@ -207,6 +215,9 @@ class Warehouse(Protocol):
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
+
+    def control_rows(self) -> Mapping[str, Rows]:
+        """Return the control state that readers see as schema `meta`, by table."""
 
     def warm_up(self) -> None:
         """Load what a publish needs, while the engine works."""

@@ -34,6 +34,8 @@ class RunOptions:
     full: bool = False
     allow_duplicates: bool = False
     """Whether a file may be loaded whose content is known under another name."""
+    allow_empty: bool = False
+    """Whether a file that brought rows may be delivered again without any."""
     dated: bool = False
     """Whether the user gave the date, so that stamps show it, rather than the clock."""
 
@@ -56,6 +58,10 @@ class NodeRun:
     ended_at: dt.datetime | None = None
     error: str | None = None
     quarantine: tuple[str, ...] = ()
+    unaccounted: int = 0
+    """Rows that went in and did not come out, of a table whose grain states no equation."""
+    views: tuple[NodeRun, ...] = ()
+    """Views that were only found to be needed by this node, and computed with it."""
 
     @property
     def seconds(self) -> float:
@@ -80,6 +86,10 @@ class NodeRun:
             "inserted": ledger.inserted,
             "updated": ledger.updated,
             "deleted": ledger.deleted,
+            "unchanged": ledger.unchanged,
+            "written": ledger.written,
+            "unaccounted": self.unaccounted,
+            "totals": [{"total": t.name, "went_in": t.went_in, "came_out": t.came_out} for t in ledger.totals],
             "checks": [
                 {"check": v.check, "action": v.action, "broken": v.broken, "detail": v.detail} for v in self.verdicts
             ],

@@ -142,9 +142,10 @@ def _observed(work: Work, name: str, observers: tuple[Observer, ...]) -> NodeRun
 
 
 def _end(node: NodeRun, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
-    nodes[node.name] = node
-    for observer in observers:
-        observer(node.name, node)
+    for done in (*node.views, node):
+        nodes[done.name] = done
+        for observer in observers:
+            observer(done.name, done)
 
 
 def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...], began: dt.datetime) -> RunResult:

@@ -65,13 +65,19 @@ def compare(work: Work, table: Table, session: Session, rows: Frame, count: int,
     same_shape = _pairs(stored) == _pairs(before.schema)
     known = {(c.name, c.type) for c in before.schema}
     by_key = table.key and not isinstance(table.write, Append)
-    if by_key and all((name, stored[name].type) in known for name in table.key):
+    if by_key and all((name, stored[name].type) in known for name in table.key) and _is_key(session, table, before):
         return _compare_by_key(work, table, session, rows, before)
     if not by_key and same_shape and count == before.rows:
         was = before.frame.select(*stored.names)
         if session.same_rows(session.cast(rows, stored), was):
             return Changes(rows, changed=False, inserted=0, unchanged=count)
     return replace(all_new(work, table, rows, count), changed=True, deleted=before.rows)
+
+
+def _is_key(session: Session, table: Table, before: Before) -> bool:
+    """Return whether the key tells the published rows apart: they may be from before it was declared."""
+    keys = before.frame.group_by(*table.key).agg(nw.len().alias(_FOUND)).select(nw.len())
+    return session.fetch(keys) == [(before.rows,)]
 
 
 def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, before: Before) -> Changes:
@@ -132,7 +138,9 @@ def _distinct(column: Column) -> Expr:
     differs = now != was
     if column.type in ("DOUBLE", "REAL"):
         size = nw.max_horizontal(now.abs(), was.abs(), lit(1.0))
-        differs = differs & ((now - was).abs() > size * 1e-9)
+        # Infinity is within no distance of a number, and NaN at none.
+        finite = now.is_finite() & was.is_finite()
+        differs = differs & (~finite | ((now - was).abs() > size * 1e-9))
     return differs.fill_null(value=False) | (now.is_null() != was.is_null())
 
 

@@ -50,21 +50,24 @@ def plan_source(
     if version is not None and version.fingerprint != fingerprint:
         _check_all_there(name, known, found)
     fresh = [d for d in found if reread or d.name not in known or d.identity.sha256 != known[d.name].identity.sha256]
-    if not options.allow_duplicates:
-        _refuse_duplicates(name, fresh, known)
     gone = frozenset(known) - {d.name for d in found} if source.mirror else frozenset()
-    slices = _slices(source, fresh, known, gone, options)
+    for delivery in fresh:
+        lines.header_of(source, delivery.identity.path)
+    if not options.allow_duplicates:
+        _refuse_duplicates(source, name, fresh, known, gone)
+    if not options.allow_empty:
+        _refuse_emptied(source, fresh, known)
+    slices = _slices(fresh, known, gone, options)
     return SourcePlan(slices, frozenset(d.name for d in fresh), gone, _reason(fresh, known, gone, reread=reread))
 
 
 def _slices(
-    source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], options: RunOptions
+    fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], options: RunOptions
 ) -> tuple[Slice, ...]:
     now = time.time_ns()
     after = {name: part for name, part in known.items() if name not in gone}
     number = max((part.number for part in known.values()), default=0)
     for delivery in fresh:
-        lines.header_of(source, delivery.identity.path)
         before = known.get(delivery.name)
         if before is None:
             number += 1
@@ -80,14 +83,32 @@ def _slices(
     return tuple(sorted(after.values(), key=lambda part: part.number))
 
 
-def _refuse_duplicates(source: str, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
-    by_content = {part.identity.sha256: name for name, part in known.items()}
+def _refuse_duplicates(
+    source: Source, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
+) -> None:
+    """Refuse content that would stand under two names, unless it did before or has no rows."""
+    moved = {delivery.name for delivery in fresh} | gone
+    by_content = {part.identity.sha256: part.name for part in known.values() if part.name not in moved}
     for delivery in fresh:
+        before = known.get(delivery.name)
+        if before is not None and before.identity.sha256 == delivery.identity.sha256:
+            continue
         twin = by_content.setdefault(delivery.identity.sha256, delivery.name)
-        if twin != delivery.name:
+        if twin != delivery.name and lines.has_rows(source, delivery.identity.path):
             raise SourceError(
-                f"{delivery.identity.path}: source {source!r} already has this content as {twin!r}, and its rows would "
+                f"{delivery.identity.path}: source {name!r} already has this content as {twin!r}, and its rows would "
                 "count twice. Leave the file out, or allow it by --allow-duplicates."
+            )
+
+
+def _refuse_emptied(source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
+    """Refuse a delivery that would take away the rows of an earlier one by bringing none."""
+    for delivery in fresh:
+        before = known.get(delivery.name)
+        if before is not None and before.rows and not lines.has_rows(source, delivery.identity.path):
+            raise SourceError(
+                f"{delivery.identity.path}: has no rows, though {before.rows:,} were delivered under this name, and "
+                "would take them away. Deliver it again, or allow it by --allow-empty."
             )
 
 

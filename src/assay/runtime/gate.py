@@ -38,7 +38,7 @@ def _faults(work: Work, node: NodeRun) -> list[str]:
     if node.status == "failed":
         tries = "" if node.attempts == 1 else f" after {node.attempts} attempts"
         return [f"{node.name} failed{tries}: {node.error}"]
-    if node.status not in ("written", "unchanged", "computed") or node.attempts == 0 or node.ended_at is None:
+    if node.status not in ("written", "unchanged", "computed") or node.attempts == 0:
         return []
     source = node.name in work.pipeline.sources
     grain = Free("a file has lines, not rows") if source else work.pipeline.nodes[node.name].rows

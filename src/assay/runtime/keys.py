@@ -28,7 +28,7 @@ class Numbered:
 
 def number(work: Work, table: Table, surrogate: str, session: Session, rows: Frame, attempt: int) -> Numbered:
     """Give every row the number of its key; keys without one are numbered on, in the order of their position."""
-    dataset = dataset_of_keys(work.dataset(table.name))
+    dataset = dataset_of_keys(work.dataset(table.name), table.key)
     base = work.plan.state.versions.get(dataset)
     schema = _schema(work, table, surrogate)
     known_files = base.files if base else ()

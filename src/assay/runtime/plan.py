@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from assay.model.check import FreshWithin, Reconciles, References
 from assay.model.data import Version, dataset_of_source, dataset_of_table
 from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
@@ -83,6 +84,8 @@ def make_plan(
     for name, view in reversed(pipeline.views.items()):
         if name in chosen:
             steps[name] = _view_step(view, pipeline, steps)
+    for name in chosen & set(pipeline.tables):
+        _check_judged(pipeline.tables[name], pipeline, state, steps)
     order = {name: steps[name] for name in (*sources, *pipeline.nodes)}
     return Plan(pipeline.name, options, state, order, sources)
 
@@ -173,13 +176,27 @@ def _view_step(view: View, pipeline: Pipeline, steps: Mapping[str, Step]) -> Ste
 
 
 def reads_date(pipeline: Pipeline, name: str) -> bool:
-    """Return whether a node's function, or that of a view it reads, takes the run."""
+    """Return whether what a node is depends on the run's date: by its function, its checks, or a view it reads."""
     node = pipeline.nodes[name]
-    return node.wants_run or any(reads_date(pipeline, view) for view in node.upstream if view in pipeline.views)
+    judged = isinstance(node, Table) and any(isinstance(check, FreshWithin) for check in node.checks)
+    return (
+        judged or node.wants_run or any(reads_date(pipeline, view) for view in node.upstream if view in pipeline.views)
+    )
 
 
 def _runs(steps: Mapping[str, Step], name: str) -> bool:
     return name in steps and steps[name].action != "skip"
+
+
+def _check_judged(table: Table, pipeline: Pipeline, state: State, steps: Mapping[str, Step]) -> None:
+    """Raise DeclarationError where a check looks at a table that is left out and was never published."""
+    for check in table.checks:
+        if isinstance(check, References | Reconciles) and steps[check.other].reason == NOT_SELECTED:
+            if dataset_of(pipeline, check.other) not in state.versions:
+                raise DeclarationError(
+                    f"{table.name} is checked against {check.other}, which has never been published; run it too: "
+                    f"--select {check.other}"
+                )
 
 
 def _check_published(

@@ -8,7 +8,6 @@ from assay.model.check import RowCheck
 from assay.model.data import Manifest
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
-from assay.model.rows import Lookup, Same
 from assay.model.table import Table
 from assay.model.write import Merge
 from assay.quality.checks import any_broken
@@ -62,8 +61,7 @@ def settle(
             table.key,
             table.keep,
             work.traced[table.name].schema.names,
-            # A function that multiplies rows gives several of them one position.
-            position_is_unique=isinstance(table.rows, Same | Lookup),
+            position_is_unique=work.traced[table.name].places_unique,
         )
     if isinstance(table.write, Merge) and table.write.surrogate:
         numbered = number(work, table, table.write.surrogate, session, frame, attempt)

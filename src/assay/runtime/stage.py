@@ -28,7 +28,7 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
     node = work.pipeline.views[name]
     only_new = not complete and takes_only_new(work, name)
     scope = source_news(work, node) if only_new else COMPLETE
-    _complete_views(work, node, scope, session, attempt)
+    views = _complete_views(work, node, scope, session, attempt)
     found = compute(work, node, session, scope)
     schema = work.traced[name].stored
     dataset = dataset_of_news(name) if only_new else work.dataset(name)
@@ -42,7 +42,7 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
     )
     manifest = _manifest(work, node, attempt, schema, found.versions)
     work.warehouse.record(work.handle, replace(manifest, dataset=dataset, added=files))
-    return NodeRun(name, "computed", work.plan.steps[name].reason, rows, ledger)
+    return NodeRun(name, "computed", work.plan.steps[name].reason, rows, ledger, views=views)
 
 
 def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
@@ -63,7 +63,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
     keys = affected_keys(work, table, scope, session) if scope.mode == "keys" else None
     if keys is not None and not is_worth_it(work, table, keys, session):
         return None
-    _complete_views(work, table, scope, session, attempt)
+    views = _complete_views(work, table, scope, session, attempt)
     found = compute(work, table, session, scope, keys)
     if scope.mode == "new" and not adds_to(work, table, session, found.frame):
         return None
@@ -98,15 +98,20 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         ledger=ledger,
         verdicts=verdicts,
         quarantine=settled.quarantine,
+        unaccounted=ledger.unaccounted(table.rows),
+        views=views,
     )
 
 
-def _complete_views(work: Work, node: Node, scope: Scope, session: Session, attempt: int) -> None:
+def _complete_views(work: Work, node: Node, scope: Scope, session: Session, attempt: int) -> tuple[NodeRun, ...]:
     """Compute the views that a node needs whole and nobody has computed whole: whoever needs one first does."""
+    computed = []
     for name in node.upstream:
         whole = scope.mode != "new" or name not in scope.deltas
         if name in work.pipeline.views and whole and would_be(work, name) is None:
-            stage_view(work, name, session, attempt, complete=True)
+            done = stage_view(work, name, session, attempt, complete=True)
+            computed += [*done.views, replace(done, views=())]
+    return tuple(computed)
 
 
 def _inputs_moved(work: Work, name: str, base: Version) -> bool:
@@ -123,7 +128,8 @@ def _own_verdicts(
     """Judge the table's own checks as it will stand. Keys that were not touched are as unique as they were."""
     own = [check for check in table.checks if isinstance(check, Unique | RowCount | FreshWithin)]
     for columns in (table.key, table.rows.keys if isinstance(table.rows, Groups) else ()):
-        if columns and not any(isinstance(c, Unique) and set(c.columns) == set(columns) for c in own):
+        blocking = [set(c.columns) for c in own if isinstance(c, Unique) and c.action == "block"]
+        if columns and set(columns) not in blocking:
             own.append(unique(*columns))
     whole = session.scan(work.warehouse.root, replaced.stands, replaced.schema, table.name)
     touched = whole

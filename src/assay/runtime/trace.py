@@ -13,7 +13,7 @@ from assay.model.check import CrossCheck, Reconciles, References, RowCheck
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, Session
-from assay.model.rows import Free, Groups, Lookup, Same, Times
+from assay.model.rows import Free, Groups, Lookup, Same, Times, counted_inputs
 from assay.model.run import Run
 from assay.model.schema import NO_PARTITION, Schema
 from assay.model.source import POSITION, Source
@@ -41,6 +41,8 @@ class Traced:
     """What the functions downstream get: what is stored, without stamps."""
     fingerprint: str
     """Equal for equal computations and declarations."""
+    places_unique: bool = True
+    """Whether no two of its rows share a position: a function that multiplies rows gives several of them one."""
     definition: str = ""
     """What a function computes, as the engine's text over tables named after its parameters."""
 
@@ -83,8 +85,8 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
     try:
         frame = session.resolve(call(node, frames, Run(_NO_DATE)), node.name)
         columns = session.columns(frame)
-    except DeclarationError:
-        raise
+    except DeclarationError as error:
+        raise DeclarationError(f"{node.name}: {error}") from error
     except Exception as error:
         raise DeclarationError(_explain(node, error, traced)) from error
     schema = _schema_of(node, columns)
@@ -102,13 +104,19 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
     }
     if not isinstance(node, Table):
         _check_grain(node, schema, traced)
-        return Traced(schema, schema, schema, _digest(definition), computes)
+        return Traced(schema, schema, schema, _digest(definition), _places_unique(node, traced), computes)
+    _check_declaration(node, schema)
     definition["checks"] = _check_definitions(node, frame, schema, session)
     definition |= {name: repr(getattr(node, name)) for name in ("write", "key", "keep", "partition_by")}
-    _check_declaration(node, schema)
     _check_grain(node, schema, traced)
     stored, seen = _stored(node, schema)
-    return Traced(schema, stored, seen, _digest(definition), computes)
+    return Traced(schema, stored, seen, _digest(definition), _places_unique(node, traced), computes)
+
+
+def _places_unique(node: Node, traced: Mapping[str, Traced]) -> bool:
+    counted = counted_inputs(node.rows, node.upstream)
+    alone = isinstance(node.rows, Same | Lookup) and len(counted) == 1
+    return alone and traced[counted[0]].places_unique
 
 
 def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:
@@ -128,9 +136,11 @@ def _stored(table: Table, schema: Schema) -> tuple[Schema, Schema]:
     pairs = [(column.name, column.type) for column in schema]
     surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
     stamps = STAMPS if table.write.stamps else ()
+    taken = {name.lower() for name in schema.names}
     for name in (*([surrogate] if surrogate else []), *stamps):
-        if name in schema:
+        if name.lower() in taken:
             raise DeclarationError(f"{table.name}: assay adds the column {name!r}, but the function returns one too.")
+        taken.add(name.lower())
     if surrogate:
         pairs.insert(0, (surrogate, "BIGINT"))
     seen = Schema.of(pairs)
@@ -222,7 +232,8 @@ def _explain(node: Node, error: Exception, traced: Mapping[str, Traced]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip()
+    # What narwhals leaves out, such as the name of a column, the engine's own error tells.
+    text = str(error.__context__ or error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

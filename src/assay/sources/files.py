@@ -30,7 +30,7 @@ def find(source: Csv, base: Path) -> list[Delivery]:
     A relative path counts from `base`. Raises SourceError for a path that is missing, a folder, or no match.
     """
     pattern = Path(source.path).expanduser()
-    pattern = pattern if pattern.is_absolute() else base / pattern
+    pattern = pattern if pattern.is_absolute() else base.absolute() / pattern
     root = _root(pattern)
     if pattern == root / pattern.name and not _WILD & set(pattern.name):
         paths = [pattern]

@@ -79,6 +79,17 @@ def survey(source: Csv, path: str) -> Survey:
     return Survey(plain and whole and _decodes(decoder, b"", final=True), newline, feeds)
 
 
+def has_rows(source: Csv, path: str) -> bool:
+    """Return whether anything stands in a file behind its header."""
+    with opened(path) as file:
+        lines = _Lines(_in_utf8(source, file))
+        _skip_header(source, lines)
+        while (line := lines.next()) is not None:
+            if line.strip():
+                return True
+    return False
+
+
 def mend(source: Csv, path: str, width: int, clean: IO[bytes]) -> Iterator[BadLine]:
     """Write the records of a file in UTF-8, each led by its record and line number, and yield the lines that are none.
 

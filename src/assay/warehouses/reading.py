@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
-from assay.model.ports import PastRun, State
+from assay.model.ports import PastRun, Rows, State
 from assay.model.source import Slice
 from assay.warehouses import serial
 from assay.warehouses.control import (
@@ -104,8 +104,8 @@ def _versions(seq: int | None) -> Select[tuple[Any, ...]]:
     return select(VERSIONS).join(newest, and_(newest.c.dataset == VERSIONS.c.dataset, newest.c.seq == VERSIONS.c.seq))
 
 
-def read_control(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Return the control tables that readers see as schema `meta`, by name."""
+def read_control(connection: Connection) -> dict[str, Rows]:
+    """Return the control tables that readers see as schema `meta`, by name: what stands, and what happened."""
     shown = {
         "run": select(
             RUNS.c.id, RUNS.c.pipeline, RUNS.c.state, RUNS.c.as_of, RUNS.c.started_at, RUNS.c.ended_at, RUNS.c.seq
@@ -123,7 +123,8 @@ def read_control(connection: Connection) -> dict[str, list[dict[str, Any]]]:
             SLICES.c.size,
             SLICES.c.row_count,
             SLICES.c.extracted_on,
-        ),
+        ).where(SLICES.c.removed_seq.is_(None)),
         "quarantine_file": select(QUARANTINE_FILES),
     }
-    return {name: [dict(row) for row in connection.execute(query).mappings()] for name, query in shown.items()}
+    found = {name: connection.execute(query) for name, query in shown.items()}
+    return {name: Rows(tuple(rows.keys()), [tuple(row) for row in rows]) for name, rows in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _GENERATED = re.compile(r'"(?:\w*_)?[0-9a-f]{12,}"')
@@ -29,16 +29,17 @@ def struct(values: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{text(key)}: {value}" for key, value in values.items()) + "}"
 
 
-def renumbered(query: str) -> str:
+def renumbered(query: str, known: Collection[str] = ()) -> str:
     """Replace names that were made at random by their order, so that equal computations have equal texts.
 
     Texts in quotes are left alone: a constant that looks random is still a constant.
     """
     order: dict[str, str] = {}
+    kept = {name(column) for column in known}
 
     def replacement(match: re.Match[str]) -> str:
         token = match[0]
-        if not _GENERATED.fullmatch(token):
+        if not _GENERATED.fullmatch(token) or token in kept:
             return token
         return order.setdefault(token, f'"generated_{len(order)}"')
 

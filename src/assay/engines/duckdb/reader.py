@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.session import quarantine_query, scan_query
 from assay.model.data import is_table
-from assay.model.ports import State
+from assay.model.ports import Rows, State
 from assay.model.schema import Schema
 
 META = "meta"
 
 
-def open_reader(
-    root: str, state: State, control: Mapping[str, Sequence[Mapping[str, Any]]], quarantine: Sequence[str]
-) -> duckdb.DuckDBPyConnection:
+def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in which `layer.entity` is a view of each table, and `meta` holds the control state.
 
     All views show one published state, however long the connection stays open. Columns that assay keeps for itself
@@ -42,20 +39,20 @@ def open_reader(
     connection.execute(f"create schema if not exists {META}")
     for table, rows in control.items():
         _fill(connection, table, rows)
-    query = quarantine_query([str(Path(root, path)) for path in quarantine])
+    files = control["quarantine_file"]
+    place = files.columns.index("path")
+    query = quarantine_query([str(Path(root, row[place])) for row in files.rows])
     connection.execute(f"create view {META}.quarantine as {query}")
     return connection
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, table: str, found: Rows) -> None:
     """Make a table of control rows; numbers stay numbers, all else is text."""
-    names = list(rows[0]) if rows else ["none"]
-    kinds = {
-        name: "bigint" if all(isinstance(r[name], int | None) for r in rows) and rows else "varchar" for name in names
-    }
-    columns = ", ".join(f"{quoting.name(name)} {kind}" for name, kind in kinds.items())
+    whole = [all(isinstance(row[n], int | None) for row in found.rows) for n in range(len(found.columns))]
+    kinds = ["bigint" if numbers and found.rows else "varchar" for numbers in whole]
+    columns = ", ".join(f"{quoting.name(name)} {kind}" for name, kind in zip(found.columns, kinds, strict=True))
     target = f"{META}.{quoting.name(table)}"
     connection.execute(f"create table {target} ({columns})")
-    if rows:
-        marks = ", ".join("?" for _ in names)
-        connection.executemany(f"insert into {target} values ({marks})", [[r[n] for n in names] for r in rows])
+    if found.rows:
+        marks = ", ".join("?" for _ in found.columns)
+        connection.executemany(f"insert into {target} values ({marks})", found.rows)

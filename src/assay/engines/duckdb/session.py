@@ -29,6 +29,7 @@ class DuckDbSession:
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
         self._held = 0
+        self._names: set[str] = set()
 
     def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
         """Open stored files by field id; no files give an empty frame of the schema."""
@@ -38,6 +39,7 @@ class DuckDbSession:
     def blank(self, schema: Schema, name: str) -> Frame:
         """Return an empty frame of the schema that definitions call by the name."""
         columns = ", ".join(f"{quoting.name(c.name)} {c.type}" for c in schema)
+        self._names |= set(schema.names)
         self._cursor.execute(f"create or replace temp table {quoting.name(name)} ({columns})")
         return _frame(self._cursor.table(quoting.name(name)))
 
@@ -56,16 +58,23 @@ class DuckDbSession:
     def resolve(self, result: Any, node: str) -> Frame:
         """Return the frame that a function's result stands for; raises TableError where it is none."""
         if isinstance(result, Sql):
-            for name, given in result.inputs.items():
-                query = _relation(self.resolve(given, node)).sql_query()
-                self._cursor.execute(f"create or replace temp view {quoting.name(name)} as {query}")
-            return _frame(self._cursor.sql(result.text))
+            return _frame(self._cursor.sql(self._query(result, node)))
         if isinstance(result, nw.LazyFrame) and isinstance(result.to_native(), Relation):
             return result
         raise TableError(
             f"{node} returned {type(result).__name__}; a table returns a narwhals LazyFrame built from its inputs, "
             "or assay.sql(...), and does not collect."
         )
+
+    def _query(self, result: Sql, node: str) -> str:
+        """Return one SELECT that holds its inputs: each is seen by this text alone, and is part of what it computes."""
+        inputs = {name: _relation(self.resolve(given, node)).sql_query() for name, given in result.inputs.items()}
+        parts = ", ".join(f"{quoting.name(name)} as ({query})" for name, query in inputs.items())
+        if not parts:
+            return result.text
+        # DuckDB 2.0 forgets the WITH of a SELECT in brackets; that of a subquery it keeps.
+        own = result.text.lstrip().lower().startswith("with")
+        return f"with {parts} select * from ({result.text}\n)" if own else f"with {parts} ({result.text}\n)"
 
     def columns(self, frame: Frame) -> list[tuple[str, str]]:
         """Return names and SQL types as DuckDB sees them."""
@@ -74,7 +83,7 @@ class DuckDbSession:
 
     def definition(self, frame: Frame) -> str:
         """Return the frame's SQL, with generated names replaced by their order."""
-        return quoting.renumbered(_relation(frame).sql_query())
+        return quoting.renumbered(_relation(frame).sql_query(), self._names)
 
     def cast(self, frame: Frame, schema: Schema) -> Frame:
         """Return the schema's columns in its order and types."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from assay.model.data import KEYS, SOURCE, TEMPORARY, Manifest, is_table
 from assay.model.errors import LeaseError, WarehouseError
-from assay.model.ports import PastRun, Publication, RunHandle, State
+from assay.model.ports import PastRun, Publication, Rows, RunHandle, State
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, publishing, reading
 from assay.warehouses.control import MANIFESTS
@@ -159,7 +159,7 @@ class IcebergWarehouse:
         with self._catalog.read() as connection:
             return reading.read_history(connection, limit)
 
-    def control_rows(self) -> dict[str, list[dict[str, Any]]]:
+    def control_rows(self) -> Mapping[str, Rows]:
         """Return the control state that readers see as schema `meta`, by table."""
         with self._catalog.read() as connection:
             return reading.read_control(connection)
