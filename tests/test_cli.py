@@ -222,10 +222,9 @@ def test_the_layers_of_the_ride_pipeline_run_one_by_one(tmp_path: Path, from_pyt
     published: list[str] = []
     for layers in (["bronze"], ["silver", "gold"]):
         tables = run(*layers)["tables"]
-        published += [name for name in TABLES if name.partition("_")[0] in layers]
-        assert {name for name in TABLES if tables[name]["status"] == "written"} == {
-            name for name in published if name.partition("_")[0] in layers
-        }
+        mine = [name for name in TABLES if name.partition("_")[0] in layers]
+        published += mine
+        assert {name for name in TABLES if tables[name]["status"] == "written"} == set(mine)
         with assay.connect(lake) as connection:
             stored = {name: len(rows) for name, rows in content(connection).items()}
         assert stored == {name: tables[name]["rows"] for name in published}
@@ -255,14 +254,15 @@ def test_the_totals_that_are_printed_are_the_sums_of_the_rows(tmp_path: Path) ->
     lines = call(*ride_run(file, lake)).stdout.splitlines()
     with assay.connect(lake) as connection:
         stored = {name: len(rows) for name, rows in content(connection).items()}
-    layer, printed = "", {}
+    layer, printed, totals = "", {}, {}
     for line in lines:
         layer = match[1] if (match := re.match(r"(\w+) +rows  filtered", line)) else layer
-        if layer in ("bronze", "silver", "gold") and (match := re.match(r"  (\w+) +([\d,]+)  ", line + "  ")):
+        if match := re.fullmatch(r"  (\d+) tables +([\d,]+)", line):
+            totals[layer] = (int(match[1]), int(match[2].replace(",", "")))
+        elif layer in ("bronze", "silver", "gold") and (match := re.match(r"  (\w+) +([\d,]+)  ", line)):
             printed[f"{layer}_{match[1]}"] = int(match[2].replace(",", ""))
-        if match := re.match(r"  (\d+) tables +([\d,]+)$", line):
-            mine = [rows for name, rows in stored.items() if name.startswith(layer)]
-            assert (int(match[1]), int(match[2].replace(",", ""))) == (len(mine), sum(mine))
+    by_layer = {name: [n for table, n in stored.items() if table.startswith(name)] for name in totals}
+    assert totals == {name: (len(by_layer[name]), sum(by_layer[name])) for name in ("bronze", "silver", "gold")}
     assert printed == stored
     assert f"published 21 tables with {sum(stored.values()):,} rows in " in "\n".join(lines)
 

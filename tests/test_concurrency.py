@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import date
 from pathlib import Path
@@ -15,8 +16,12 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 import assay
+from assay.model.errors import SourceError
+from assay.settings import Settings
+from assay.warehouses.iceberg.store import IcebergWarehouse
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
+from tests.conformance.place import PLAN, ended
 from tests.conformance.processes import (
     AS_OF,
     ROOT,
@@ -149,6 +154,22 @@ def test_a_run_that_waits_begins_when_the_other_has_gone(bookings: Path, tmp_pat
     assert (end.returncode, end.stderr) == (0, "")
     assert counts(json.loads(end.stdout)) == COUNTS
     assert rows_of(lake, "select id, state from assay_run order by id") == [(1, "failed"), (2, "published")]
+
+
+def test_a_run_that_finds_its_source_gone_when_its_turn_comes_is_out_of_the_way(tmp_path: Path) -> None:
+    file, lake = generate(tmp_path, rows=50)["bookings"], IcebergWarehouse(tmp_path / "lake", create=True)
+    first = lake.begin("ride_bookings", PLAN, patience=0)
+    with ThreadPoolExecutor(1) as pool:
+        given = {"sources": {"bookings": file}, "settings": Settings()}
+        second = pool.submit(lambda: assay.run(ride_bookings, warehouse=tmp_path / "lake", **given))
+        with pytest.raises(TimeoutError):
+            second.result(timeout=2)
+        file.unlink()
+        lake.close_run(first, ended(first, "ride_bookings", "failed"))
+        with pytest.raises(SourceError, match="No such file"):
+            second.result(timeout=SECONDS)
+    assert lake.begin("ride_bookings", PLAN, patience=0).id > first.id
+    assert [past.state for past in lake.history(9)] == ["staged", "failed", "failed"]
 
 
 @pytest.mark.row("000-36")

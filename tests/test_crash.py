@@ -147,19 +147,30 @@ def test_a_run_with_a_new_delivery_killed_while(sample: Sample, tmp_path: Path, 
         assert content(before) == sample.after_first
 
 
-@pytest.mark.parametrize("moment", [has_run("staged"), has_staged(5), has_staged(26)], ids=["begun", "working", "late"])
+@pytest.mark.parametrize("moment", [has_staged(1), has_staged(8), has_staged(26)], ids=["begun", "working", "late"])
 def test_a_run_interrupted_when(sample: Sample, tmp_path: Path, moment: Moment) -> None:
     lake = tmp_path / "lake"
     with started(*ride_run(sample.first, lake)) as process:
         assert stop_at(moment, lake, process, signal.SIGINT), "the run ended before"
         end = finished(process)
-    assert (end.returncode, end.stdout) == (130, "")
-    assert end.stderr.strip() == "assay: interrupted; nothing was published."
+    assert (end.returncode, end.stdout, end.stderr.strip()) == (130, "", "assay: interrupted; nothing was published.")
     assert seen(lake) == {}
     (past,) = assay.history(lake)
     assert (past.state, past.problems) == ("failed", ("it was interrupted",))
     assert not list(lake.glob("_assay/runs/*"))
     assert rows_of(lake, "select run from assay_lease") == [(None,)], "the next run need not wait"
+
+
+def test_a_run_interrupted_in_the_moment_it_begins_is_out_of_the_way_of_the_next(
+    sample: Sample, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    with started(*ride_run(sample.first, lake)) as process:
+        assert stop_at(has_run("staged"), lake, process, signal.SIGINT), "the run ended before"
+        end = finished(process)
+    assert (end.returncode, end.stdout, end.stderr.strip()) == (130, "", "assay: interrupted; nothing was published.")
+    assert run(sample.first, lake).state == "published"
+    assert states(lake) == [("failed", 1), ("published", 0)]
 
 
 def test_an_interrupt_before_anything_has_begun_is_told_in_one_line(sample: Sample, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import math
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ import click
 
 from assay import platform
 from assay.model.errors import AssayError, UsageError
+from assay.model.run import RunResult
 from assay.observe.progress import progress
 from assay.observe.summary import aligned, summary
 
@@ -85,22 +87,25 @@ def _run_options(command: Command) -> Command:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_HELP = """Medallion pipelines that prove themselves.
+
+Each bronze, silver and gold table is one Python function. A run computes them in parallel and publishes all of them
+with every row accounted for, or nothing.
+
+\b
+Begin with:
+  assay run PIPELINE     compute and publish
+  assay plan PIPELINE    what a run would do, and why
+  assay show TABLE       look at a table
+
+PIPELINE is a name in assay.toml or module:object, such as orders:orders.
+"""
+
+
+@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="assay", prog_name="assay")
 def cli() -> None:
-    r"""Medallion pipelines that prove themselves.
-
-    Each bronze, silver and gold table is one Python function. A run computes them in parallel and publishes all of
-    them with every row accounted for, or nothing.
-
-    \b
-    Begin with:
-      assay run PIPELINE     compute and publish
-      assay plan PIPELINE    what a run would do, and why
-      assay show TABLE       look at a table
-
-    PIPELINE is a name in assay.toml or module:object, such as orders:orders.
-    """
+    """Hold the commands."""
 
 
 @cli.command()
@@ -117,7 +122,7 @@ def run(pipeline: str, as_json: bool, workers: int | None, **options: Any) -> No
     if not result.ok:
         sys.exit(1)
     if result.state == "published" and not as_json:
-        _print(_what_next(list(result.tables), options["warehouse"]))
+        _print(_what_next(result, options["warehouse"]))
 
 
 @cli.command()
@@ -217,10 +222,10 @@ def _progress(*, quiet: bool) -> Any:
     return progress()
 
 
-def _what_next(tables: Sequence[str], warehouse: str | None) -> str:
+def _what_next(result: RunResult, warehouse: str | None) -> str:
     place = f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
     program = "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])
-    last = tables[-1]
+    last = [name for name, node in result.tables.items() if node.rows is not None][-1]
     layer, _, entity = last.partition("_")
     return "\n".join(
         (
@@ -244,7 +249,16 @@ def _print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json:
 
 def _print(document: Any) -> None:
     """Print text as it is, and anything else as JSON: the one place that writes to standard output."""
-    click.echo(document if isinstance(document, str) else json.dumps(document, indent=2, default=_plain))
+    click.echo(document if isinstance(document, str) else json.dumps(_numbers(document), indent=2, default=_plain))
+
+
+def _numbers(document: Any) -> Any:
+    """Return the document with numbers that JSON has no word for as text: NaN and the infinities."""
+    if isinstance(document, dict):
+        return {name: _numbers(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_numbers(value) for value in document]
+    return document if not isinstance(document, float) or math.isfinite(document) else str(document)
 
 
 def _plain(value: Any) -> Any:

@@ -72,8 +72,15 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
     """
     settings = arguments.get("settings") or current_settings()
     target = _resolve(pipeline, arguments.get("sources") or {}, settings)
-    with _embedded(settings, arguments) as embedded:
-        return embedded.run(target, _options(arguments))
+    result = None
+    try:
+        with _embedded(settings, arguments) as embedded:
+            result = embedded.run(target, _options(arguments))
+    except KeyboardInterrupt:
+        # Interrupted after its end: what was published stays published, and is told.
+        if result is None:
+            raise
+    return result
 
 
 def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
@@ -175,6 +182,8 @@ def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> Ic
 
     # What is given with a command counts from where it is given, what is set from the folder of assay.toml.
     base, place = (Path(), str(warehouse)) if warehouse is not None else (Path(settings.folder), settings.warehouse)
+    if not place.strip():
+        raise UsageError("The warehouse has no name; give it a folder.")
     if "://" in place or place.startswith("postgresql:"):
         raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
     return IcebergWarehouse(base / place, create=create)
@@ -208,6 +217,8 @@ def first_rows(table: str, warehouse: Location | None, limit: int) -> Rows:
 def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
     import duckdb
 
+    if not text.strip():
+        raise UsageError("The query is empty.")
     try:
         found = connection.execute(text)
         return [column[0] for column in found.description or ()], found.fetchall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from assay.model.errors import SettingsError, near_miss
 
 FILE = "assay.toml"
+_SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +88,40 @@ def _typed(place: str, name: str, value: Any) -> Any:
     if kind is None:
         raise SettingsError(f"{place} is no setting of assay.{near_miss(name, _KINDS)}")
     try:
-        match kind:
-            case "int":
-                number: float = int(value)
-            case "float":
-                number = float(value)
-            case "str":
-                return str(value)
-            case _ if name == "when_busy":
-                if value not in ("wait", "stop"):
-                    raise ValueError
-                return value
-            case _:
-                return dict(value)
+        read = _read(name, kind, value)
     except (TypeError, ValueError):
         raise SettingsError(f"{place} is {value!r}; it should be {_wanted(name, kind)}.") from None
-    if number < 0 or (name == "rejected_share" and number > 1):
-        raise SettingsError(f"{place} is {value!r}; it should be {_wanted(name, kind)}.")
-    return number
+    return read
+
+
+def _read(name: str, kind: str, value: Any) -> Any:
+    """Return a value in its setting's type; raises TypeError or ValueError where it is none of it."""
+    if name == "pipelines":
+        if not isinstance(value, dict) or not all(isinstance(target, str) for target in value.values()):
+            raise TypeError
+        return dict(value)
+    if kind in ("int", "float"):
+        if isinstance(value, bool) or (kind == "int" and isinstance(value, float)):
+            raise TypeError
+        number = int(value) if kind == "int" else float(value)
+        if not 0 <= number <= (1 if name == "rejected_share" else 1e12):
+            raise ValueError
+        return number
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError
+    if (name == "when_busy" and value not in ("wait", "stop")) or (
+        name == "memory_limit" and not _SIZE.fullmatch(value)
+    ):
+        raise ValueError
+    return value
 
 
 def _wanted(name: str, kind: str) -> str:
-    if name == "rejected_share":
-        return "a share from 0 to 1"
-    wanted = {"int": "a whole number from 0", "float": "a number from 0", "str": "text"}
-    return wanted.get(kind, "'wait' or 'stop'" if name == "when_busy" else "a table of names")
+    named = {
+        "rejected_share": "a share from 0 to 1",
+        "when_busy": "'wait' or 'stop'",
+        "memory_limit": "a size such as 1GB",
+        "pipelines": "a table of names",
+    }
+    kinds = {"int": "a whole number from 0", "float": "a number from 0", "str": "a text that is not empty"}
+    return named.get(name) or kinds[kind]

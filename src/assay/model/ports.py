@@ -110,6 +110,9 @@ class Engine(Protocol):
     def session(self) -> AbstractContextManager[Session]:
         """Open a session for one worker."""
 
+    def interrupt(self) -> None:
+        """Make the sessions that are open stop what they compute, with an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:

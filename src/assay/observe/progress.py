@@ -12,8 +12,8 @@ from assay.model.run import NodeRun
 
 
 @contextmanager
-def progress() -> Iterator[Observer]:
-    """Show which tables are being computed, on standard error; the observer it gives may be called from threads."""
+def progress() -> Iterator[tuple[Observer, ...]]:
+    """Show which tables are being computed, on standard error; the observers it gives may be called from threads."""
     from rich.console import Console  # costs more to load than a small command takes
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -38,4 +38,4 @@ def progress() -> Iterator[Observer]:
                     working.remove(name)
                 display.update(task, description=", ".join(working), advance=0 if node is None else 1)
 
-        yield show
+        yield (show,)

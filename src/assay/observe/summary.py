@@ -80,6 +80,10 @@ def _warnings(result: RunResult) -> list[str]:
     ]
 
 
+def _first_word(text: str) -> str:
+    return text.split(" ", 1)[0].rstrip(":")
+
+
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
@@ -94,6 +98,6 @@ def _last_line(result: RunResult) -> str:
         case "unchanged":
             return f"unchanged: the published tables are what this run would publish ({seconds})"
         case _:
-            failed = [node.name for node in result.nodes.values() if node.status == "failed"]
-            named = f" because of {', '.join(failed)}" if failed else ""
-            return f"failed{named}: nothing was published ({seconds})"
+            named = dict.fromkeys(name for text in result.problems if (name := _first_word(text)) in result.nodes)
+            because = f" because of {', '.join(named)}" if named else ""
+            return f"failed{because}: nothing was published ({seconds})"

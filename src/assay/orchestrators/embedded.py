@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from assay.model.errors import ConflictError, LeaseError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Observer, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
-from assay.runtime.execute import blocked, execute, skipped
+from assay.runtime.execute import blocked, describe, execute, skipped
 from assay.runtime.gate import judge
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
@@ -55,43 +55,40 @@ class Embedded:
             self.warehouse.warm_up()
             patience = self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=patience)
-            # Others may have published while this run waited for its turn.
-            plan = self._plan(pipeline, traced, options)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
+            nodes: dict[str, NodeRun] = {}
             try:
-                return self._carry_out(work, began)
-            except ConflictError:
-                if not left:
+                # Others may have published while this run waited for its turn.
+                work = replace(work, plan=self._plan(pipeline, traced, options))
+                return self._carry_out(work, nodes, began)
+            except BaseException as error:
+                self._abandon(work, nodes, error, began)
+                if not isinstance(error, ConflictError) or not left:
                     raise
         raise AssertionError("the last conflict is raised")
 
     def _plan(self, pipeline: Pipeline, traced: Mapping[str, Traced], options: RunOptions) -> Plan:
         return make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
 
-    def _carry_out(self, work: Work, began: dt.datetime) -> RunResult:
-        nodes: dict[str, NodeRun] = {}
-        try:
-            with _heartbeat(work):
-                _run_nodes(work, nodes, self.observers)
-                nodes, problems = judge(work, nodes)
-                result = _result(work, nodes, problems, began)
-                if not problems:
-                    publish(work, result)
-        except BaseException as error:
-            self._abandon(work, nodes, error, began)
-            raise
-        if problems:
-            work.warehouse.close_run(work.handle, result)
+    def _carry_out(self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime) -> RunResult:
+        with _heartbeat(work):
+            _run_nodes(work, nodes, self.observers)
+            judged, problems = judge(work, nodes)
+            result = _result(work, judged, problems, began)
+            if problems:
+                self.warehouse.close_run(work.handle, result)
+            else:
+                publish(work, result)
         work.warehouse.discard(work.handle.id)
         return result
 
     def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> None:
         """Close a run that ends by an error, so that the next need not wait for its lease to run out."""
-        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
         try:
             work.warehouse.close_run(work.handle, _result(work, nodes, (why,), began))
         except LeaseError:
-            # Another run has taken over and marked this one failed already.
+            # The run has ended already, or another has taken it over and marked it failed.
             return
         work.warehouse.discard(work.handle.id)
 
@@ -119,7 +116,8 @@ def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer,
                         _end(future.result(), nodes, observers)
                         sorter.done(running.pop(future))
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            work.engine.interrupt()
             raise
 
 

@@ -191,12 +191,13 @@ def _runs(steps: Mapping[str, Step], name: str) -> bool:
 def _check_judged(table: Table, pipeline: Pipeline, state: State, steps: Mapping[str, Step]) -> None:
     """Raise DeclarationError where a check looks at a table that is left out and was never published."""
     for check in table.checks:
-        if isinstance(check, References | Reconciles) and steps[check.other].reason == NOT_SELECTED:
-            if dataset_of(pipeline, check.other) not in state.versions:
-                raise DeclarationError(
-                    f"{table.name} is checked against {check.other}, which has never been published; run it too: "
-                    f"--select {check.other}"
-                )
+        if not isinstance(check, References | Reconciles) or steps[check.other].reason != NOT_SELECTED:
+            continue
+        if dataset_of(pipeline, check.other) not in state.versions:
+            raise DeclarationError(
+                f"{table.name} is checked against {check.other}, which has never been published; run it too: "
+                f"--select {check.other}"
+            )
 
 
 def _check_published(

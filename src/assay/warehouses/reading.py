@@ -68,7 +68,9 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
             ),
             problems=tuple((row.result or {}).get("problems", ())),
             tables=tuple(
-                name for name, node in (row.result or {}).get("tables", {}).items() if node["status"] == "written"
+                name
+                for name, node in (row.result or {}).get("tables", {}).items()
+                if node["status"] == "written" and row.state == "published"
             ),
         )
         for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,8 @@ class DuckDbEngine:
     def __init__(self, *, threads: int, memory_limit: str, spill_folder: str | None = None) -> None:
         """Open DuckDB with `threads` threads over all sessions and a limit such as "1GB"."""
         self._spill = tempfile.TemporaryDirectory(prefix="assay-spill-", dir=spill_folder)
+        self._lock = threading.Lock()
+        self._open: set[duckdb.DuckDBPyConnection] = set()
         self._connection = duckdb.connect(
             config={
                 "threads": str(threads),
@@ -34,10 +37,20 @@ class DuckDbEngine:
     def session(self) -> Iterator[DuckDbSession]:
         """Open a session; what it held is dropped at its end."""
         cursor = self._connection.cursor()
+        with self._lock:
+            self._open.add(cursor)
         try:
             yield DuckDbSession(cursor)
         finally:
+            with self._lock:
+                self._open.discard(cursor)
             cursor.close()
+
+    def interrupt(self) -> None:
+        """Make the sessions that are open stop what they compute, with an error."""
+        with self._lock:
+            for cursor in self._open:
+                cursor.interrupt()
 
     def close(self) -> None:
         """Close DuckDB and remove what it spilled."""

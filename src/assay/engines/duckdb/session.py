@@ -139,22 +139,7 @@ class DuckDbSession:
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
         """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
         relation = _relation(frame)
-        own = [c for c in relation.columns if c not in rejects.reason_columns]
-        values = {c: quoting.name(c) for c in own if c not in (POSITION, SOURCE_FILE)}
-        reasons = ", ".join(
-            f"case when {quoting.name(column)} then {quoting.text(check)} end"
-            for column, check in rejects.reason_columns.items()
-        )
-        return _frame(
-            relation.project(
-                f"{rejects.run}::bigint as run, {quoting.text(rejects.node)} as node, "
-                f"{_or_null(POSITION, own, 'bigint')} as position, "
-                f"{_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
-                "null::bigint as line, null::varchar as raw, null::varchar as raw_encoding, "
-                f"to_json({quoting.struct(values)})::varchar as row, "
-                f"to_json(list_filter([{reasons}], lambda x: x is not null))::varchar as reasons"
-            )
-        )
+        return _frame(relation.project(_quarantined(relation.columns, rejects)))
 
     def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
         """Read a plain delimited file; a row that does not fit its declared types has no position."""
@@ -224,7 +209,7 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
 
 def _comparable(relation: Relation) -> str:
     columns = ", ".join(
-        f"format('{{:.8e}}', {quoting.name(name)})" if str(kind) in ("DOUBLE", "FLOAT") else quoting.name(name)
+        f"format('{{:.8e}}', {quoting.name(name)} + 0.0)" if str(kind) in ("DOUBLE", "FLOAT") else quoting.name(name)
         for name, kind in zip(relation.columns, relation.types, strict=True)
     )
     return f"(select {columns} from ({relation.sql_query()}))"
@@ -233,6 +218,22 @@ def _comparable(relation: Relation) -> str:
 def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> dict[str, str | None]:
     found = dict(raw or {})
     return {name: found.get(name) for name in names}
+
+
+def _quarantined(columns: Sequence[str], rejects: Rejects) -> str:
+    own = [c for c in columns if c not in rejects.reason_columns]
+    values = {c: quoting.name(c) for c in own if c not in (POSITION, SOURCE_FILE)}
+    reasons = ", ".join(
+        f"case when {quoting.name(column)} then {quoting.text(check)} end"
+        for column, check in rejects.reason_columns.items()
+    )
+    return (
+        f"{rejects.run}::bigint as run, {quoting.text(rejects.node)} as node, "
+        f"{_or_null(POSITION, own, 'bigint')} as position, {_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
+        "null::bigint as line, null::varchar as raw, null::varchar as raw_encoding, "
+        f"to_json({quoting.struct(values)})::varchar as row, "
+        f"to_json(list_filter([{reasons}], lambda x: x is not null))::varchar as reasons"
+    )
 
 
 def _or_null(column: str, columns: Sequence[str], kind: str) -> str:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from assay.model.errors import ConflictError, WarehouseError
 from assay.warehouses import control
@@ -96,14 +97,29 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open one consistent view of the catalog."""
-        with self._engine.connect() as connection, connection.begin():
+        with _named(self.path), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that no other writer can come between."""
-        with self._engine.connect().execution_options(assay_write=True) as connection, connection.begin():
+        with (
+            _named(self.path),
+            self._engine.connect().execution_options(assay_write=True) as connection,
+            connection.begin(),
+        ):
             yield connection
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what the database says of a file it cannot use into an error that names the file."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(f"{path}: another program has written a table of the same name.") from error
+    except DatabaseError as error:
+        raise WarehouseError(f"{path}: cannot be used as a catalog: {error.orig}.") from error
 
 
 def swap_pointer(connection: Connection, namespace: str, table: str, base: str | None, location: str) -> None:

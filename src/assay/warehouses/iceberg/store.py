@@ -11,8 +11,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
-
 from assay.model.data import KEYS, SOURCE, TEMPORARY, Manifest, is_table
 from assay.model.errors import LeaseError, WarehouseError
 from assay.model.ports import PastRun, Publication, Rows, RunHandle, State
@@ -32,7 +30,7 @@ class IcebergWarehouse:
     """A lake in a folder."""
 
     def __init__(self, root: Path, *, create: bool) -> None:
-        """Open the lake, making it where `create` is set.
+        """Open the lake; where there is none and `create` is set, the first run makes it.
 
         Raises WarehouseError where there is none, or where the path is something else.
         """
@@ -40,14 +38,15 @@ class IcebergWarehouse:
         self.root = str(self._root)
         self.url = str(root)
         self._catalog = catalog.Catalog(self._root / catalog.FILE)
-        if create:
-            self._make()
-        elif not self._catalog.path.exists():
+        if self._catalog.path.exists():
+            self._catalog.check()
+        elif not create:
             raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
-        self._catalog.check()
 
     def state(self, at: int | None = None) -> State:
         """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
+        if not self._catalog.path.exists():
+            return State({}, {}, {})
         with self._catalog.read() as connection:
             found = reading.read_state(connection, at)
             if at is None:
@@ -56,6 +55,7 @@ class IcebergWarehouse:
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
+        self._make()
         deadline = time.monotonic() + patience
         while True:
             with self._catalog.write() as connection:
@@ -74,7 +74,7 @@ class IcebergWarehouse:
         try:
             with self._catalog.write() as connection:
                 lease.renew(connection, handle)
-        except OperationalError:
+        except WarehouseError:
             # Another writer holds the catalog for long; the lease outlasts several of these calls.
             return
 
@@ -156,6 +156,8 @@ class IcebergWarehouse:
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
+        if not self._catalog.path.exists():
+            return []
         with self._catalog.read() as connection:
             return reading.read_history(connection, limit)
 
