@@ -134,7 +134,7 @@ def test_a_plan_changes_nothing_not_even_by_making_a_lake(project: Path) -> None
     assert [path for path in sorted(project.rglob("*")) if "__pycache__" not in path.parts] == before
 
 
-@pytest.mark.parametrize("name", ["my lake", 'it\'s "ö" 日本', "q?x=1&y#z%20", "[a]*{b,c}", "back\\slash;--"])
+@pytest.mark.parametrize("name", ['it\'s "my" ö 日本', "q?x=1&y#z%20", "[a]*{b,c}\\;--"])
 def test_a_warehouse_may_have_any_name_and_what_is_suggested_works(project: Path, name: str) -> None:
     end = call("run", "orders", "--warehouse", name, cwd=project)
     assert (end.returncode, end.stderr) == (0, "")
@@ -296,6 +296,5 @@ def test_a_long_history_does_not_slow_a_question_down(project: Path) -> None:
         lines = [(1, f"node {n}", "read", "x", n) for n in range(30_000)]
         connection.executemany("insert into assay_ledger values (?, ?, ?, ?, ?)", lines)
     began = time.monotonic()
-    (row,) = document(call("sql", "select count(*) as lines from meta.ledger", "--json", cwd=project))
-    assert row["lines"] > 30_000
+    assert document(call("sql", "select count(*) > 30000 as all from meta.ledger", "--json", cwd=project))[0]["all"]
     assert time.monotonic() - began < 5

@@ -79,16 +79,17 @@ class Catalog:
                 connection.execute(insert(control.FORMATS).values(format=control.FORMAT))
 
     def is_made(self) -> bool:
-        """Return whether the tables are there."""
+        """Return whether the tables are there; raises WarehouseError for a database of another program."""
         if not self.path.exists():
             return False
         with self.read() as connection:
-            return inspect(connection).has_table(control.FORMATS.name)
+            tables = inspect(connection).get_table_names()
+        if tables and control.FORMATS.name not in tables:
+            raise WarehouseError(f"{self.path}: is no catalog of assay.")
+        return bool(tables)
 
     def check(self) -> None:
         """Raise WarehouseError where the catalog is not one of this format."""
-        if not self.is_made():
-            raise WarehouseError(f"{self.path}: is no catalog of assay.")
         with self.read() as connection:
             found = connection.execute(select(control.FORMATS.c.format)).scalar()
         if found != control.FORMAT:

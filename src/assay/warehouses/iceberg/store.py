@@ -38,14 +38,16 @@ class IcebergWarehouse:
         self.root = str(self._root)
         self.url = str(root)
         self._catalog = catalog.Catalog(self._root / catalog.FILE)
-        if self._catalog.path.exists():
+        # A catalog without tables is that of a run killed while it made the lake.
+        self._made = self._catalog.is_made()
+        if self._made:
             self._catalog.check()
         elif not create:
             raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
 
     def state(self, at: int | None = None) -> State:
         """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
-        if not self._catalog.path.exists():
+        if not self._made:
             return State({}, {}, {})
         with self._catalog.read() as connection:
             found = reading.read_state(connection, at)
@@ -95,6 +97,8 @@ class IcebergWarehouse:
 
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
         """Return what a run has staged, by dataset; only of the datasets named, where some are."""
+        if not self._made:
+            return {}
         with self._catalog.read() as connection:
             return reading.read_manifests(connection, run, datasets)
 
@@ -156,7 +160,7 @@ class IcebergWarehouse:
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
-        if not self._catalog.path.exists():
+        if not self._made:
             return []
         with self._catalog.read() as connection:
             return reading.read_history(connection, limit)
@@ -175,6 +179,7 @@ class IcebergWarehouse:
             self._root.mkdir(parents=True, exist_ok=True)
             if not self._catalog.is_made():
                 self._catalog.create()
+            self._made = True
         except OSError as error:
             raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
 
