@@ -147,9 +147,3 @@ def test_only_a_free_grain_leaves_rows_unaccounted() -> None:
     ledger = Ledger(read={"a": 10, "b": 10}, filtered={"x": 3}, returned=5, written=5)
     assert ledger.unaccounted(free("why not")) == 12
     assert ledger.unaccounted(same()) == 0
-
-
-def test_the_rejected_share_is_of_what_was_returned() -> None:
-    assert Ledger(returned=200, rejected=5, written=195).rejected_share == 0.025
-    assert Ledger().rejected_share == 0.0
-    assert Ledger(filtered={"x": 3, "y": 4}).filtered_rows == 7

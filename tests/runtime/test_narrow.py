@@ -119,6 +119,7 @@ def run(folder: Path, *, full: bool = False, day: int = 1) -> RunResult:
         as_of=dt.date(2024, 1, day),
         full=full,
         allow_duplicates=True,
+        allow_empty=True,
         settings=SETTINGS,
     )
 
@@ -201,6 +202,15 @@ def test_only_files_that_hold_touched_keys_are_written_anew(grown: RunResult) ->
     ledger = grown.nodes["silver_person"].ledger
     assert (ledger.inserted, ledger.updated, ledger.unchanged, ledger.deleted) == (0, 1, 0, 0)
     assert grown.nodes["silver_person"].rows == 40
+
+
+def test_a_row_without_a_key_is_judged_as_a_full_run_would(tmp_path: Path) -> None:
+    write(tmp_path, 0, [(n, "ann", "x", 1) for n in range(1, 101)])
+    assert run(tmp_path).ok
+    (tmp_path / "001.csv").write_text("id,who,place,amount\n,bob,x,1\n101,bob,x,2\n")
+    result = run(tmp_path, day=2)
+    assert result.state == "failed"
+    assert "silver_largest: check not_null(id) is broken by 1 row" in result.problems
 
 
 def test_a_place_that_was_seen_before_leaves_the_places_unchanged(grown: RunResult) -> None:

@@ -48,11 +48,6 @@ class Ledger:
         """The rows filtered for any reason."""
         return sum(self.filtered.values())
 
-    @property
-    def rejected_share(self) -> float:
-        """The rejected part of what the function returned, 0 to 1."""
-        return self.rejected / self.returned if self.returned else 0.0
-
     def unaccounted(self, grain: Grain) -> int:
         """Return read minus returned minus filtered for a grain that states no equation, else 0."""
         return sum(self.read.values()) - self.returned - self.filtered_rows if isinstance(grain, Free) else 0

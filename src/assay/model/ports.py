@@ -213,6 +213,9 @@ class Warehouse(Protocol):
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""
 
+    def outcome(self, run: int) -> str:
+        """Return the state that a run is in by its record: what settles a publish whose answer was lost."""
+
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
 

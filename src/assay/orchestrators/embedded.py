@@ -62,7 +62,9 @@ class Embedded:
                 work = replace(work, plan=self._plan(pipeline, traced, options))
                 return self._carry_out(work, nodes, began)
             except BaseException as error:
-                self._abandon(work, nodes, error, began)
+                if self._abandon(work, nodes, error, began) in ("published", "unchanged"):
+                    # The publish had landed when it was interrupted, or its answer lost: the run is what it says.
+                    return _result(work, nodes, (), began)
                 if not isinstance(error, ConflictError) or not left:
                     raise
         raise AssertionError("the last conflict is raised")
@@ -74,7 +76,8 @@ class Embedded:
         with _heartbeat(work):
             _run_nodes(work, nodes, self.observers)
             judged, problems = judge(work, nodes)
-            result = _result(work, judged, problems, began)
+            nodes |= judged
+            result = _result(work, nodes, problems, began)
             if problems:
                 self.warehouse.close_run(work.handle, result)
             else:
@@ -82,15 +85,19 @@ class Embedded:
         work.warehouse.discard(work.handle.id)
         return result
 
-    def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> None:
-        """Close a run that ends by an error, so that the next need not wait for its lease to run out."""
+    def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> str:
+        """Close a run that ends by an error, so that the next need not wait for its lease to run out.
+
+        Returns how the run ended: one that had ended before stays as it was.
+        """
         why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
         try:
             work.warehouse.close_run(work.handle, _result(work, nodes, (why,), began))
         except LeaseError:
             # The run has ended already, or another has taken it over and marked it failed.
-            return
+            return self.warehouse.outcome(work.handle.id)
         work.warehouse.discard(work.handle.id)
+        return "failed"
 
 
 def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:

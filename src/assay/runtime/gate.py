@@ -46,10 +46,13 @@ def _faults(work: Work, node: NodeRun) -> list[str]:
     faults = []
     if ledger.read or ledger.returned:
         faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
-    if ledger.rejected_share > work.settings.rejected_share:
+    # Of a table computed in part, the rows that stand count too: a small delivery is judged as a full run would.
+    rows = max(ledger.returned, (node.rows or 0) + ledger.rejected)
+    share = ledger.rejected / rows if rows else 0.0
+    if share > work.settings.rejected_share:
         faults.append(
-            f"{node.name}: {ledger.rejected:,} of {ledger.returned:,} rows ({ledger.rejected_share:.1%}) were "
-            f"rejected, more than {work.settings.rejected_share:.1%} (setting rejected_share)"
+            f"{node.name}: {ledger.rejected:,} of {rows:,} rows ({share:.1%}) were rejected, more than "
+            f"{work.settings.rejected_share:.1%} (setting rejected_share)"
         )
     return faults
 

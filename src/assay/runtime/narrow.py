@@ -14,7 +14,6 @@ from assay.model.rows import counted_inputs
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
 from assay.model.write import Append, FirstInSource
-from assay.runtime.account import scalar
 from assay.runtime.locality import is_local
 from assay.runtime.plan import leaves, reads_date
 from assay.runtime.work import Work
@@ -123,10 +122,13 @@ def affected_keys(work: Work, table: Table, scope: Scope, session: Session) -> F
     return session.hold(every.group_by(*table.key).agg(_assay_n=nw.len()).select(*table.key))
 
 
-def is_worth_it(work: Work, table: Table, keys: Frame, session: Session) -> bool:
-    """Return whether few enough keys are affected."""
+def serves(work: Work, table: Table, keys: Frame, session: Session) -> bool:
+    """Return whether a table can be computed by these keys: few enough, and none of them null, which no join finds."""
     base = work.base(table.name)
-    return base is not None and scalar(session, keys.select(nw.len())) <= _LARGEST_SHARE * max(base.rows, 1)
+    unknown = nw.any_horizontal(*(nw.col(name).is_null() for name in table.key), ignore_nulls=True)
+    counts = keys.select(nw.len().alias("keys"), unknown.cast(nw.Int64()).sum().alias("unknown"))
+    ((count, without),) = session.fetch(counts)
+    return base is not None and not without and count <= _LARGEST_SHARE * max(base.rows, 1)
 
 
 def _new_rows(work: Work, table: Table, deltas: Mapping[str, Delta]) -> Scope | None:

@@ -16,7 +16,7 @@ from assay.model.table import Node, Table
 from assay.quality.checks import count_own, unique
 from assay.runtime import account
 from assay.runtime.compute import compute, control_totals
-from assay.runtime.narrow import COMPLETE, Scope, affected_keys, is_worth_it, scopes_of, source_news, takes_only_new
+from assay.runtime.narrow import COMPLETE, Scope, affected_keys, scopes_of, serves, source_news, takes_only_new
 from assay.runtime.plan import leaves
 from assay.runtime.replace import Replaced, adds_to, replace_rows
 from assay.runtime.settle import settle
@@ -61,7 +61,7 @@ def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRu
 def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scope) -> NodeRun | None:
     """Stage a table over one scope; None where its rows turn out to need a wider one."""
     keys = affected_keys(work, table, scope, session) if scope.mode == "keys" else None
-    if keys is not None and not is_worth_it(work, table, keys, session):
+    if keys is not None and not serves(work, table, keys, session):
         return None
     views = _complete_views(work, table, scope, session, attempt)
     found = compute(work, table, session, scope, keys)

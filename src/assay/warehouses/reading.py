@@ -77,6 +77,11 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
     ]
 
 
+def read_outcome(connection: Connection, run: int) -> str:
+    """Return the state of a run."""
+    return str(connection.execute(select(RUNS.c.state).where(RUNS.c.id == run)).scalar_one())
+
+
 def _seq_of(connection: Connection, run: int | None) -> int | None:
     if run is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import shutil
 import threading
 import time
@@ -11,17 +10,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.model.data import KEYS, SOURCE, TEMPORARY, Manifest, is_table
+from assay.model.data import TEMPORARY, Manifest, is_table
 from assay.model.errors import LeaseError, WarehouseError
 from assay.model.ports import PastRun, Publication, Rows, RunHandle, State
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, publishing, reading
 from assay.warehouses.control import MANIFESTS
-from assay.warehouses.iceberg import catalog, durable
+from assay.warehouses.iceberg import catalog, durable, layout
 from assay.warehouses.serial import manifest_to_json
 
-OWN = "_assay"
-"""The folder of what readers do not see: sources, key maps, quarantine, and the files of running runs."""
 _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
 _POLL_SECONDS = 0.2
 
@@ -104,17 +101,11 @@ class IcebergWarehouse:
 
     def folder(self, dataset: str, run: int) -> str:
         """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
-        if dataset.startswith(TEMPORARY):
-            return f"{_run_folder(run)}/{_safe(dataset.removeprefix(TEMPORARY))}"
-        if dataset.startswith(SOURCE):
-            return f"{OWN}/sources/{_safe(dataset.removeprefix(SOURCE))}"
-        if dataset.startswith(KEYS):
-            return f"{OWN}/keys/{_safe(dataset.removeprefix(KEYS))}"
-        return f"{_table_folder(dataset)}/data"
+        return layout.data_folder(dataset, run)
 
     def quarantine_folder(self) -> str:
         """Return the folder of the quarantine's files, relative to root."""
-        return f"{OWN}/quarantine"
+        return layout.QUARANTINE
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
         """Make durable all that a publish refers to, and return the metadata location of each table."""
@@ -122,19 +113,17 @@ class IcebergWarehouse:
         changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
         durable.fsync_files([f"{self.root}/{file.path}" for manifest in changed for file in manifest.added], self.root)
         locations = {}
-        for manifest in changed:
-            if is_table(manifest.dataset):
-                base = state.versions.get(manifest.dataset)
-                change = metadata.TableChange(
-                    location=str(self._root / _table_folder(manifest.dataset)),
-                    base=base.metadata_location if base else None,
-                    schema=manifest.schema,
-                    partition_by=manifest.partition_by,
-                    added=manifest.added,
-                    removed=manifest.removed,
-                    properties={"assay.run": str(run)},
-                )
-                locations[manifest.dataset] = metadata.stage_metadata(self.root, change)
+        for manifest in (each for each in changed if is_table(each.dataset)):
+            change = metadata.TableChange(
+                location=f"{self.root}/{layout.table_folder(manifest.dataset)}",
+                base=_location(state, manifest.dataset),
+                schema=manifest.schema,
+                partition_by=manifest.partition_by,
+                added=manifest.added,
+                removed=manifest.removed,
+                properties={"assay.run": str(run)},
+            )
+            locations[manifest.dataset] = metadata.stage_metadata(self.root, change)
         return locations
 
     def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
@@ -142,10 +131,9 @@ class IcebergWarehouse:
         with self._catalog.write() as connection:
             publishing.check_pointers(connection, publication)
             for dataset, location in prepared.items():
-                base = state.versions.get(dataset)
                 namespace, _, table = dataset.partition(".")
                 catalog.add_namespace(connection, namespace)
-                catalog.swap_pointer(connection, namespace, table, base.metadata_location if base else None, location)
+                catalog.swap_pointer(connection, namespace, table, _location(state, dataset), location)
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
 
@@ -154,9 +142,14 @@ class IcebergWarehouse:
         with self._catalog.write() as connection:
             publishing.write_end(connection, handle, result, None)
 
+    def outcome(self, run: int) -> str:
+        """Return the state that a run is in by its record."""
+        with self._catalog.read() as connection:
+            return reading.read_outcome(connection, run)
+
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
-        shutil.rmtree(self._root / _run_folder(run), ignore_errors=True)
+        shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
@@ -184,6 +177,11 @@ class IcebergWarehouse:
             raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
 
 
+def _location(state: State, dataset: str) -> str | None:
+    version = state.versions.get(dataset)
+    return version.metadata_location if version else None
+
+
 def _any_changed(publication: Publication) -> bool:
     """Return whether any dataset gets new content."""
     return any(manifest.changed for manifest in publication.manifests.values())
@@ -196,17 +194,3 @@ def _refuse_foreign(state: State, pointers: Mapping[str, str]) -> None:
                 f"{name} was changed by another program than assay since run {version.id}; its rows are accounted for "
                 "nowhere. Restore the table's metadata to what assay wrote, or load it into a table of its own."
             )
-
-
-def _table_folder(dataset: str) -> str:
-    namespace, _, table = dataset.partition(".")
-    return f"{namespace}/{table}"
-
-
-def _run_folder(run: int) -> str:
-    return f"{OWN}/runs/{run}"
-
-
-def _safe(name: str) -> str:
-    # Names are checked where they are declared; a folder must be safe even if that rule is ever widened.
-    return re.sub(r"[^a-z0-9_.]", "_", name).strip(".")
