@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from assay.model.source import POSITION, SOURCE_FILE, Csv, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
+_BEGINS_WITH = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*with\b", re.IGNORECASE | re.DOTALL)
 
 
 class DuckDbSession:
@@ -72,9 +74,9 @@ class DuckDbSession:
         parts = ", ".join(f"{quoting.name(name)} as ({query})" for name, query in inputs.items())
         if not parts:
             return result.text
+        text = result.text.rstrip().rstrip(";")
         # DuckDB 2.0 forgets the WITH of a SELECT in brackets; that of a subquery it keeps.
-        own = result.text.lstrip().lower().startswith("with")
-        return f"with {parts} select * from ({result.text}\n)" if own else f"with {parts} ({result.text}\n)"
+        return f"with {parts} select * from ({text}\n)" if _BEGINS_WITH.match(text) else f"with {parts} ({text}\n)"
 
     def columns(self, frame: Frame) -> list[tuple[str, str]]:
         """Return names and SQL types as DuckDB sees them."""

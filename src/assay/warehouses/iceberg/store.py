@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class IcebergWarehouse:
 
     def state(self, at: int | None = None) -> State:
         """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
-        if not self._made:
+        if not self._is_made():
             return State({}, {}, {})
         with self._catalog.read() as connection:
             found = reading.read_state(connection, at)
@@ -70,12 +71,9 @@ class IcebergWarehouse:
 
     def renew(self, handle: RunHandle) -> None:
         """Tell others that the run is alive."""
-        try:
-            with self._catalog.write() as connection:
-                lease.renew(connection, handle)
-        except WarehouseError:
-            # Another writer holds the catalog for long; the lease outlasts several of these calls.
-            return
+        # Another writer may hold the catalog for long; the lease outlasts several of these calls.
+        with suppress(WarehouseError), self._catalog.write() as connection:
+            lease.renew(connection, handle)
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
@@ -94,7 +92,7 @@ class IcebergWarehouse:
 
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
         """Return what a run has staged, by dataset; only of the datasets named, where some are."""
-        if not self._made:
+        if not self._is_made():
             return {}
         with self._catalog.read() as connection:
             return reading.read_manifests(connection, run, datasets)
@@ -112,19 +110,8 @@ class IcebergWarehouse:
         metadata = importlib.import_module(_METADATA_MODULE)
         changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
         durable.fsync_files([f"{self.root}/{file.path}" for manifest in changed for file in manifest.added], self.root)
-        locations = {}
-        for manifest in (each for each in changed if is_table(each.dataset)):
-            change = metadata.TableChange(
-                location=f"{self.root}/{layout.table_folder(manifest.dataset)}",
-                base=_location(state, manifest.dataset),
-                schema=manifest.schema,
-                partition_by=manifest.partition_by,
-                added=manifest.added,
-                removed=manifest.removed,
-                properties={"assay.run": str(run)},
-            )
-            locations[manifest.dataset] = metadata.stage_metadata(self.root, change)
-        return locations
+        tables = [manifest for manifest in changed if is_table(manifest.dataset)]
+        return {table.dataset: _stage(metadata, self.root, run, table, state) for table in tables}
 
     def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
@@ -153,7 +140,7 @@ class IcebergWarehouse:
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
-        if not self._made:
+        if not self._is_made():
             return []
         with self._catalog.read() as connection:
             return reading.read_history(connection, limit)
@@ -167,14 +154,31 @@ class IcebergWarehouse:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
         threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,), daemon=True).start()
 
+    def _is_made(self) -> bool:
+        """Return whether the lake is there; another process may have made it since this was opened."""
+        self._made = self._made or self._catalog.is_made()
+        return self._made
+
     def _make(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            if not self._catalog.is_made():
+            if not self._is_made():
                 self._catalog.create()
-            self._made = True
         except OSError as error:
             raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
+
+
+def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> str:
+    change = metadata.TableChange(
+        location=f"{root}/{layout.table_folder(manifest.dataset)}",
+        base=_location(state, manifest.dataset),
+        schema=manifest.schema,
+        partition_by=manifest.partition_by,
+        added=manifest.added,
+        removed=manifest.removed,
+        properties={"assay.run": str(run)},
+    )
+    return str(metadata.stage_metadata(root, change))
 
 
 def _location(state: State, dataset: str) -> str | None:
