@@ -8,10 +8,10 @@ SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format rows golden lock clean
+.PHONY: help setup demo test test-faults check format rows golden lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment in .venv (PYTHON=... names the interpreter)
 	@echo "$(VENV) is ready: $$($(BIN)/python --version)"
@@ -25,7 +25,10 @@ demo: $(READY) ## run the ride bookings pipeline on sample data, into build/demo
 	$(BIN)/assay run ride_bookings --source bookings=build/demo/bookings.csv.gz --as-of 2024-12-01 --warehouse build/demo/lake
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
-	$(PYTEST) $(or $(ARGS),--rows=build/rows.json)
+	$(PYTEST) -m "not faults" $(or $(ARGS),--rows=build/rows/test.json)
+
+test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
+	$(PYTEST) -m faults $(or $(ARGS),--rows=build/rows/faults.json)
 
 check: $(READY) ## formatting, lint, types, floors and locks
 	$(BIN)/ruff format --check .
@@ -38,12 +41,16 @@ format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-rows: build/rows.json ## show which rows of the feature table are proven by tests; fails where one called done is not
-	@$(BIN)/python tools/rows.py build/rows.json
+rows: build/rows/test.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+	@$(BIN)/python tools/rows.py $^
 
-build/rows.json: $(READY) $(SOURCES)
+build/rows/test.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) --rows=$@
+	-$(PYTEST) -m "not faults" --rows=$@
+
+build/rows/faults.json: $(READY) $(SOURCES)
+	@rm -f $@
+	-$(PYTEST) -m faults --rows=$@
 
 golden: $(READY) ## compare a run on the file DATA=... with the golden counts
 	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }

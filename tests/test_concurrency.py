@@ -125,6 +125,7 @@ def test_of_two_equal_runs_at_once_one_publishes_and_the_other_finds_nothing_lef
     assert stored == {table: line["rows"] for table, line in documents[0]["tables"].items()}
 
 
+@pytest.mark.faults
 def test_a_run_that_should_not_wait_stops_and_names_the_run_that_is_at_work(bookings: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     with ExitStack() as stack:
@@ -143,6 +144,7 @@ def test_a_run_that_should_not_wait_stops_and_names_the_run_that_is_at_work(book
         assert rows_of(lake, "select id, state from assay_run") == [(number, "staged")]
 
 
+@pytest.mark.faults
 def test_a_run_that_waits_begins_when_the_other_has_gone(bookings: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     with ExitStack() as stack:
@@ -158,6 +160,7 @@ def test_a_run_that_waits_begins_when_the_other_has_gone(bookings: Path, tmp_pat
     assert rows_of(lake, "select id, state from assay_run order by id") == [(1, "failed"), (2, "published")]
 
 
+@pytest.mark.faults
 def test_a_run_that_finds_its_source_gone_when_its_turn_comes_is_out_of_the_way(tmp_path: Path) -> None:
     file, lake = generate(tmp_path, rows=50)["bookings"], IcebergWarehouse(tmp_path / "lake", create=True)
     first = lake.begin("ride_bookings", PLAN, patience=0)
@@ -174,6 +177,7 @@ def test_a_run_that_finds_its_source_gone_when_its_turn_comes_is_out_of_the_way(
     assert [past.state for past in lake.history(9)] == ["staged", "failed", "failed"]
 
 
+@pytest.mark.faults
 @pytest.mark.row("000-36")
 def test_two_pipelines_write_one_lake_at_once_and_no_commit_is_lost(tmp_path: Path) -> None:
     lake, names = tmp_path / "lake", ("left", "right")
@@ -202,6 +206,7 @@ def test_two_pipelines_write_one_lake_at_once_and_no_commit_is_lost(tmp_path: Pa
         assert sorted(stored["id"].to_pylist()) == sorted(2 * list(range(20)))
 
 
+@pytest.mark.faults
 def test_a_reader_opened_before_a_publish_keeps_seeing_its_own_run(bookings: Path, tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", tmp_path / bookings.name
 
@@ -223,6 +228,7 @@ def test_a_reader_opened_before_a_publish_keeps_seeing_its_own_run(bookings: Pat
         assert content(before) == earlier
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("staged", [0, 6], ids=["from its start", "while it works"])
 def test_a_catalog_that_another_program_locks_for_two_seconds_is_waited_for(
     bookings: Path, tmp_path: Path, staged: int

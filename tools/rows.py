@@ -96,13 +96,16 @@ def faults(declared: Declaration, rows: list[Row]) -> list[str]:
     return wrong + [f"{row.id}: {row.fault}" for row in rows if row.fault]
 
 
-def main(report: str) -> int:
+def main(reports: list[str]) -> int:
     """Print the table and what is wrong; return 1 where something is."""
     declared = Declaration.read(DECLARATION)
-    if not Path(report).is_file():
-        print(f"{report} is missing: `make test` writes it.", file=sys.stderr)
-        return 1
-    rows = assemble(declared, json.loads(Path(report).read_text()))
+    outcomes: dict[str, Outcome] = {}
+    for report in reports:
+        if not Path(report).is_file():
+            print(f"{report} is missing: `make test` and `make test-faults` write them.", file=sys.stderr)
+            return 1
+        outcomes |= json.loads(Path(report).read_text())
+    rows = assemble(declared, outcomes)
     for row in rows:
         print(f"{row.id}  {'done' if row.done else '':4}  {row.evidence}")
         for test, outcome in sorted(row.tests.items()):
@@ -115,4 +118,4 @@ def main(report: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

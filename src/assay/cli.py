@@ -190,8 +190,9 @@ def sample(pipeline: str, folder: Path, rows: int, seed: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors that assay raises on purpose are printed without a traceback."""
-    # Retries stand in the result; without a handler, logging would print each of them in between.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
+    # Retries stand in the result, and an interrupted connection is no news; without a handler, logging prints both.
+    for library in ("stamina", "sqlalchemy"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         cli.main(args=arguments, prog_name="assay", standalone_mode=False)
     except click.exceptions.Exit as error:

@@ -115,4 +115,4 @@ def test_what_is_called_done_and_is_not_fails(
 def test_without_a_report_it_says_who_writes_it(house: Path) -> None:
     result = rows(house, [])
     assert result.returncode == 1
-    assert result.stderr == "build/rows.json is missing: `make test` writes it.\n"
+    assert result.stderr == "build/rows.json is missing: `make test` and `make test-faults` write them.\n"
