@@ -45,6 +45,12 @@ class RunArguments(TypedDict, total=False):
     """Layers to compute."""
     full: bool
     """Compute everything anew."""
+    month: str | None
+    """Rebuild one month, such as "2024-11", in tables that have months."""
+    date: dt.date | None
+    """Rebuild one day, in tables that have days."""
+    backfill: bool
+    """Compute all layers but the first anew from what is stored, without a look at the sources."""
     allow_duplicates: bool
     """Load a file although its content is known under another name."""
     allow_empty: bool
@@ -139,9 +145,10 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
     return found
 
 
-def current_settings() -> Settings:
-    """Return the settings that hold in the current folder."""
-    return load(os.environ, Path.cwd())
+def current_settings(*, workers: int | None = None) -> Settings:
+    """Return the settings that hold in the current folder, with the number of workers asked for."""
+    found = load(os.environ, Path.cwd())
+    return found if workers is None else replace(found, workers=workers)
 
 
 def _options(arguments: RunArguments) -> RunOptions:
@@ -153,6 +160,9 @@ def _options(arguments: RunArguments) -> RunOptions:
         full=arguments.get("full", False),
         allow_duplicates=arguments.get("allow_duplicates", False),
         allow_empty=arguments.get("allow_empty", False),
+        month=arguments.get("month"),
+        date=arguments.get("date"),
+        backfill=arguments.get("backfill", False),
         dated=as_of is not None,
     )
 

@@ -20,7 +20,7 @@ def modules_loaded_by(statements: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "statements",
-    ["import assay", "import sys; sys.argv = ['assay', '--help']; from assay.cli import main; main()"],
+    ["import assay", "import sys; sys.argv = ['assay', '--help']; from assay.cli.app import main; main()"],
     ids=["import assay", "assay --help"],
 )
 def test_no_heavy_library_is_loaded_by(statements: str) -> None:

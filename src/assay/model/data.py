@@ -71,7 +71,8 @@ class Manifest:
     removed: tuple[str, ...]
     fingerprint: str
     inputs: Mapping[str, int]
-    """The version of each dataset read; this run's own number where this run staged it."""
+    """The version of each dataset read: this run's own number where this run staged it, IN_PART where a table was
+    computed from a part of it alone, and is not done with it."""
     as_of: str | None = None
     delta: tuple[DataFile, ...] = ()
     """Where files were replaced for the sake of some rows: temporary files with those rows as they were and are."""
@@ -79,6 +80,8 @@ class Manifest:
     """Of a source: its slices as they stand after this run, with the numbers that positions are made of."""
 
 
+IN_PART = 0
+"""In the place of an input's version: no run has this number."""
 TEMPORARY = "view:"
 SOURCE = "source:"
 KEYS = "keys:"

@@ -36,6 +36,12 @@ class RunOptions:
     """Whether a file may be loaded whose content is known under another name."""
     allow_empty: bool = False
     """Whether a file that brought rows may be delivered again without any."""
+    month: str | None = None
+    """The month to rebuild, as 2024-11, in tables that have months."""
+    date: dt.date | None = None
+    """The day to rebuild, in tables that have days."""
+    backfill: bool = False
+    """Whether to compute anew from what is stored, without a look at the sources."""
     dated: bool = False
     """Whether the user gave the date, so that stamps show it, rather than the clock."""
 

@@ -49,8 +49,8 @@ class Changes:
 
     @property
     def inserts(self) -> Frame:
-        """The rows that were not published before, of a comparison by key."""
-        return self.frame.filter(~col(_FOUND))
+        """The rows that were not published before."""
+        return self.frame.filter(~col(_FOUND)) if _FOUND in self.frame.collect_schema().names() else self.frame
 
 
 def all_new(work: Work, table: Table, rows: Frame, count: int) -> Changes:

@@ -45,8 +45,8 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
         # Of several parameters for one input, each is opened for itself; its rows are read once.
         frame = data.open(work, session, work.traced[name].seen, f"{INPUT}{parameter}")
         read[name] = data.rows
-        if scope.mode == "keys" and parameter in scope.restricted and keys is not None and isinstance(node, Table):
-            frame = session.hold(frame.join(keys, on=list(node.key), how="semi"))
+        if keys is not None and parameter in scope.restricted:
+            frame = session.hold(frame.join(keys, on=list(scope.on), how="semi"))
             read[name] = account.scalar(session, frame.select(nw.len()))
         opened[parameter] = frame
     with collecting() as dropped:

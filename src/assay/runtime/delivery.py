@@ -61,6 +61,14 @@ def plan_source(
     return SourcePlan(slices, frozenset(d.name for d in fresh), gone, _reason(fresh, known, gone, reread=reread))
 
 
+def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:
+    """Return the plan of a source that is not looked at; raises SourceError where nothing of it is stored."""
+    dataset = dataset_of_source(pipeline.name, name)
+    if dataset not in state.versions:
+        raise SourceError(f"Source {name!r} was never loaded, so there is nothing to compute from; run the pipeline.")
+    return SourcePlan(state.slices.get(dataset, ()), frozenset(), frozenset(), "its stored deliveries are read")
+
+
 def _slices(
     fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], options: RunOptions
 ) -> tuple[Slice, ...]:
@@ -130,5 +138,5 @@ def _reason(fresh: list[files.Delivery], known: Mapping[str, Slice], gone: froze
     if replaced:
         parts.append(f"{', '.join(replaced[:3])} {'is read again' if reread else 'has new content'}")
     if gone:
-        parts.append(f"{len(gone)} files are gone")
+        parts.append("1 file is gone" if len(gone) == 1 else f"{len(gone)} files are gone")
     return "; ".join(parts) or "its files are as they were"

@@ -73,6 +73,9 @@ def _verdict(work: Work, table: Table, check: CrossCheck, session: Session) -> V
     mine, other = _open(work, table.name, session), _open(work, check.other, session)
     if isinstance(check, References):
         return Verdict(check.name, check.action, scalar(session, count_orphans(mine, check, other)))
+    if (period := work.plan.periods.get(table.name)) is not None:
+        # What is rebuilt for a period is judged by it: the rest of the table may wait for a run of its own.
+        mine, other = period.within(mine), period.within(other)
     ((here,),) = session.fetch(total_of(mine, check.column, count=False))
     ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
     here, there = here or 0, there or 0

@@ -16,7 +16,7 @@ from assay.model.table import Node, Table
 from assay.model.write import Append, FirstInSource
 from assay.runtime.locality import is_local
 from assay.runtime.plan import leaves, reads_date
-from assay.runtime.work import Work
+from assay.runtime.work import Work, would_be
 
 _LARGEST_SHARE = 0.3
 """Of a table's rows; where more keys than this are affected, computing all is cheaper."""
@@ -45,19 +45,25 @@ _STANDS = Delta((), only_new=True, schema=Schema(()))
 class Scope:
     """What a table is computed over."""
 
-    mode: Literal["all", "new", "keys"]
-    """all: complete inputs. new: only the new rows of one input. keys: all rows of the affected keys."""
+    mode: Literal["all", "new", "keys", "period"]
+    """all: complete inputs. new: only the new rows of one input. keys: all rows of the affected keys. period: all rows
+    of a month or day."""
     deltas: Mapping[str, Delta]
     """By name of the input; those that did not change are left out."""
     restricted: tuple[str, ...] = ()
     """Parameters whose input is opened in part."""
+    on: tuple[str, ...] = ()
+    """The columns that affected keys are of: the table's key, or the column of a period."""
 
 
 COMPLETE = Scope("all", {})
 
 
 def scopes_of(work: Work, table: Table) -> list[Scope]:
-    """Return how a table may be computed, the narrowest first; the last is always over everything."""
+    """Return how a table may be computed, the narrowest first; the last is over everything, or over the period."""
+    period = work.plan.periods.get(table.name)
+    if period is not None:
+        return [Scope("period", {}, period.inputs, (period.column,))]
     found = _scopes(work, table)
     return [*(scope for scope in found if scope is not None), COMPLETE]
 
@@ -113,13 +119,28 @@ def source_news(work: Work, node: Node) -> Scope:
 
 
 def affected_keys(work: Work, table: Table, scope: Scope, session: Session) -> Frame:
-    """Return the keys of all rows, old and new, that the deltas touch, each once."""
+    """Return the keys of all rows, old and new, that the deltas touch or a period holds, each once."""
+    if scope.mode == "period":
+        return _keys_of_period(work, table, session)
     frames = []
     for n, delta in enumerate(scope.deltas.values()):
         columns = Schema(tuple(delta.schema[name] for name in table.key))
         frames.append(session.scan(work.warehouse.root, delta.files, columns, f"delta_{n}"))
     every = nw.concat(frames) if len(frames) > 1 else frames[0]
     return session.hold(every.group_by(*table.key).agg(_assay_n=nw.len()).select(*table.key))
+
+
+def _keys_of_period(work: Work, table: Table, session: Session) -> Frame:
+    period = work.plan.periods[table.name]
+    base = work.base(table.name)
+    found = [would_be(work, table.inputs[parameter]) for parameter in period.inputs]
+    places = [(data.files, data.schema) for data in found if data is not None]
+    places += [(base.files, base.schema)] if base is not None else []
+    frames = [
+        session.scan(work.warehouse.root, files, Schema((schema[period.column],)), f"period_{n}").filter(period.holds)
+        for n, (files, schema) in enumerate(places)
+    ]
+    return session.hold(nw.concat(frames).group_by(period.column).agg(_assay_n=nw.len()).select(period.column))
 
 
 def serves(work: Work, table: Table, keys: Frame, session: Session) -> bool:
@@ -160,7 +181,7 @@ def _affected_keys(work: Work, table: Table, deltas: Mapping[str, Delta]) -> Sco
         return None
     if not is_local(*_definition(work, table), dict.fromkeys(anchored, table.key)):
         return None
-    return Scope("keys", deltas, anchored)
+    return Scope("keys", deltas, anchored, table.key)
 
 
 def _keeps_what_it_has(table: Table) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from assay.model.check import FreshWithin, Reconciles, References
-from assay.model.data import Version, dataset_of_source, dataset_of_table
+from assay.model.data import IN_PART, Version, dataset_of_source, dataset_of_table
 from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
 from assay.model.table import Table, View
-from assay.runtime.delivery import SourcePlan, plan_source
+from assay.runtime.delivery import SourcePlan, plan_source, stored_source
+from assay.runtime.period import Period, asked, period_of
 from assay.runtime.select import selected
 from assay.runtime.trace import Traced
 
@@ -42,6 +43,8 @@ class Plan:
     state: State
     steps: Mapping[str, Step]
     sources: Mapping[str, SourcePlan]
+    periods: Mapping[str, Period] = field(default_factory=dict)
+    """Tables of which only a month or a day is rebuilt."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -56,6 +59,9 @@ class Plan:
             "full": self.options.full,
             "select": list(self.options.select),
             "layers": list(self.options.layers),
+            "month": self.options.month,
+            "date": self.options.date.isoformat() if self.options.date else None,
+            "backfill": self.options.backfill,
             "steps": {s.name: {"action": s.action, "reason": s.reason} for s in self.steps.values()},
         }
 
@@ -71,7 +77,9 @@ def make_plan(
     chosen, named = selected(pipeline, options)
     needed = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
     sources = {
-        name: plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
+        name: stored_source(pipeline, name, state)
+        if options.backfill
+        else plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
         for name in pipeline.sources
         if name in needed
     }
@@ -81,13 +89,14 @@ def make_plan(
             steps[name] = Step(name, "skip", NOT_SELECTED)
         elif isinstance(node, Table):
             steps[name] = _table_step(node, pipeline, traced, state, options, steps, named)
+    periods = _narrow_to_period(pipeline, traced, state, options, chosen, steps)
     for name, view in reversed(pipeline.views.items()):
         if name in chosen:
             steps[name] = _view_step(view, pipeline, steps)
     for name in chosen & set(pipeline.tables):
         _check_judged(pipeline.tables[name], pipeline, state, steps)
     order = {name: steps[name] for name in (*sources, *pipeline.nodes)}
-    return Plan(pipeline.name, options, state, order, sources)
+    return Plan(pipeline.name, options, state, order, sources, periods)
 
 
 def leaves(pipeline: Pipeline, name: str) -> tuple[str, ...]:
@@ -139,12 +148,37 @@ def _table_step(
     return Step(name, "skip", f"nothing it reads has changed since run {version.id}")
 
 
+def _narrow_to_period(
+    pipeline: Pipeline,
+    traced: Mapping[str, Traced],
+    state: State,
+    options: RunOptions,
+    chosen: set[str],
+    steps: dict[str, Step],
+) -> dict[str, Period]:
+    """Choose the tables of which just the month or day asked for is rebuilt; the others say why they are not."""
+    option = asked(options)
+    periods: dict[str, Period] = {}
+    if option is None:
+        return periods
+    for name in chosen & set(pipeline.tables):
+        found = period_of(pipeline, traced, name, options, state.versions.get(dataset_of(pipeline, name)))
+        if isinstance(found, Period):
+            periods[name] = found
+            steps[name] = Step(name, "run", f"{option}: {found}")
+        else:
+            steps[name] = replace(steps[name], reason=f"{steps[name].reason}; ignores {option.split()[0]}: {found}")
+    return periods
+
+
 def _own_reason(
     pipeline: Pipeline, name: str, traced: Mapping[str, Traced], options: RunOptions, version: Version
 ) -> str | None:
     """Return why a published table must run whatever its inputs are."""
     if options.full:
         return "--full was asked for"
+    if options.backfill and not asked(options):
+        return "a backfill computes all anew"
     if version.fingerprint != traced[name].fingerprint:
         return "its function or declaration has changed"
     if reads_date(pipeline, name) and version.as_of != options.as_of.isoformat():
@@ -160,6 +194,8 @@ def _input_reason(
         current = state.versions.get(dataset_of(pipeline, read))
         if read in pipeline.sources and steps[read].action == "run":
             return f"{read}: {steps[read].reason}"
+        if current is not None and version.inputs.get(current.dataset) == IN_PART:
+            return "only a part of it has been computed"
         if current is not None and version.inputs.get(current.dataset) != current.id and not _runs(steps, read):
             return f"{read} was published by run {current.id} since"
     return None

@@ -69,7 +69,7 @@ def replace_rows(
         return _added(work, table, session, new, new.frame, attempt)
     published = session.scan(work.warehouse.root, base.files, base.schema, "published")
     if keys is not None:
-        published = session.hold(published.join(keys, on=list(table.key), how="semi"))
+        published = session.hold(published.join(keys, on=list(scope.on), how="semi"))
     count = scalar(session, published.select(nw.len())) if keys is not None else base.rows
     before = Before(published, base.schema, count)
     change = compare(work, table, session, settled.frame, settled.rows, before)
@@ -80,7 +80,7 @@ def replace_rows(
     if change.only_inserted:
         found = _added(work, table, session, change, change.inserts, attempt)
         return replace(found, written=found.written + change.unchanged)
-    return _touched(work, table, session, change, Touched(keys, published), attempt)
+    return _touched(work, table, session, change, Touched(keys, published, scope.on), attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class Touched:
 
     keys: Frame
     rows: Frame
+    on: tuple[str, ...]
+    """The columns that the keys are of."""
 
 
 def _whole(work: Work, table: Table, session: Session, change: Changes, attempt: int) -> Replaced:
@@ -110,9 +112,9 @@ def _touched(work: Work, table: Table, session: Session, change: Changes, touche
     """Write anew the files that hold an affected key: their other rows are carried over as they are."""
     base = _published(work, table)
     root = work.warehouse.root
-    paths = session.files_with(root, base.files, base.schema, touched.keys, table.key)
+    paths = session.files_with(root, base.files, base.schema, touched.keys, touched.on)
     replaced = [file for file in base.files if file.path in set(paths)]
-    others = session.scan(root, replaced, base.schema, "replaced").join(touched.keys, on=list(table.key), how="anti")
+    others = session.scan(root, replaced, base.schema, "replaced").join(touched.keys, on=list(touched.on), how="anti")
     carried = scalar(session, others.select(nw.len()))
     rows = nw.concat([session.cast(others, base.schema), session.cast(change.frame, base.schema)])
     files = session.write(rows, _to(work, table, base.schema, attempt))

@@ -26,14 +26,17 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
             chosen |= graph.upstream(pipeline.nodes, [name])
         if text.endswith("+"):
             chosen |= graph.downstream(pipeline.nodes, [name])
-    for layer in options.layers:
+    layers = options.layers
+    if options.backfill and not layers and not options.select:
+        layers = pipeline.layers[1:]
+    for layer in layers:
         if layer not in pipeline.layers:
             raise DeclarationError(
                 f"{pipeline.name} has no layer {layer!r}.{near_miss(layer, pipeline.layers)} "
                 f"Its layers: {', '.join(pipeline.layers)}."
             )
         chosen |= {name for name, table in pipeline.tables.items() if table.layer == layer}
-    if not options.select and not options.layers:
+    if not options.select and not layers:
         chosen = set(pipeline.nodes)
     return chosen | _views_for(pipeline, chosen), named
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assay.model.check import FreshWithin, RowCount, Unique, Verdict
-from assay.model.data import Manifest, Version, dataset_of_news
+from assay.model.data import IN_PART, Manifest, Version, dataset_of_news
 from assay.model.ledger import Ledger
 from assay.model.ports import Destination, Frame, Session
 from assay.model.rows import Groups
@@ -60,8 +60,8 @@ def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRu
 
 def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scope) -> NodeRun | None:
     """Stage a table over one scope; None where its rows turn out to need a wider one."""
-    keys = affected_keys(work, table, scope, session) if scope.mode == "keys" else None
-    if keys is not None and not serves(work, table, keys, session):
+    keys = affected_keys(work, table, scope, session) if scope.on else None
+    if keys is not None and scope.mode == "keys" and not serves(work, table, keys, session):
         return None
     views = _complete_views(work, table, scope, session, attempt)
     found = compute(work, table, session, scope, keys)
@@ -85,6 +85,8 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         totals=control_totals(table, session, found),
     )
     manifest = _manifest(work, table, attempt, replaced.schema, found.versions)
+    if scope.mode == "period":
+        manifest = _in_part(manifest, base)
     manifest = replace(
         manifest, changed=change.changed, added=replaced.added, removed=replaced.removed, delta=replaced.delta
     )
@@ -136,7 +138,7 @@ def _own_verdicts(
     if scope.mode == "new" and table.key:
         touched = session.scan(work.warehouse.root, replaced.added, replaced.schema, table.name)
     elif keys is not None:
-        touched = whole.join(keys, on=list(table.key), how="semi")
+        touched = whole.join(keys, on=list(scope.on), how="semi")
     as_of = work.plan.options.as_of
     return tuple(
         Verdict(
@@ -162,6 +164,14 @@ def _destination(
     return Destination(
         work.warehouse.root, folder, f"{work.handle.id}-{attempt}", schema, partition_by, temporary=temporary
     )
+
+
+def _in_part(manifest: Manifest, base: Version | None) -> Manifest:
+    """Return the manifest of a table that is not done with its inputs: the next run must go on where it was."""
+    inputs = dict.fromkeys(manifest.inputs, IN_PART)
+    if base is None:
+        return replace(manifest, inputs=inputs)
+    return replace(manifest, inputs={**inputs, **base.inputs}, fingerprint=base.fingerprint, as_of=base.as_of)
 
 
 def _manifest(work: Work, node: Node, attempt: int, schema: Schema, versions: Mapping[str, int]) -> Manifest:

@@ -1,0 +1,1 @@
+"""The command line: parse, call one function of the platform, print its result as text or JSON."""

@@ -1,0 +1,54 @@
+"""Commands that look at a warehouse, and change nothing."""
+
+from __future__ import annotations
+
+import click
+
+from assay import platform
+from assay.cli import options
+from assay.cli.printing import print_rows, put
+from assay.observe.summary import aligned
+
+
+def _limit(default: int, what: str) -> options.Command:
+    return click.option("--limit", type=click.IntRange(min=1), default=default, show_default=True, help=what)
+
+
+@click.command()
+@options.warehouse
+@_limit(20, "How many runs to list.")
+@options.as_json
+def history(warehouse: str | None, limit: int, as_json: bool) -> None:
+    """List the runs of a warehouse, the newest first."""
+    runs = platform.history(warehouse, limit=limit)
+    if as_json:
+        put([{name: getattr(r, name) for name in r.__slots__} for r in runs])
+        return
+    head = ("run", "pipeline", "state", "as of", "started", "tables", "problem")
+    rows = [
+        (str(r.id), r.pipeline, r.state, r.as_of, r.started_at[:19], str(len(r.tables)), "; ".join(r.problems))
+        for r in runs
+    ]
+    put("\n".join(aligned([head, *rows], left=(1, 2, 3, 4, 6))))
+
+
+@click.command()
+@click.argument("table")
+@options.warehouse
+@_limit(10, "How many rows to show.")
+@options.as_json
+def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
+    """Show the first rows of TABLE, such as gold_daily_revenue."""
+    print_rows(*platform.first_rows(table, warehouse, limit), as_json=as_json)
+
+
+@click.command()
+@click.argument("query")
+@options.warehouse
+@options.as_json
+def sql(query: str, warehouse: str | None, as_json: bool) -> None:
+    """Run QUERY over the published tables: "select * from gold.daily_revenue".
+
+    All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
+    """
+    print_rows(*platform.query(query, warehouse), as_json=as_json)

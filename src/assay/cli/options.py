@@ -1,0 +1,99 @@
+"""Options that commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+class _Date(click.ParamType[dt.date]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
+        """Read a date such as 2024-12-01."""
+        try:
+            return dt.date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no date; write it as 2024-12-01.", param, ctx)
+
+
+class _Month(click.ParamType[str]):
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read a month such as 2024-12."""
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(value)):
+            self.fail(f"{value!r} is no month; write it as 2024-12.", param, ctx)
+        return str(value)
+
+
+class _Assignment(click.ParamType[tuple[str, str]]):
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read NAME=PATH."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, path = str(value).partition("=")
+        if not (name and equals and path):
+            self.fail(f"{value!r}: write it as bookings=path/to/file.csv.", param, ctx)
+        return name, path
+
+
+warehouse = click.option("--warehouse", metavar="DIR", help="Folder of the lake (default: the setting `warehouse`).")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+pipeline = click.argument("pipeline")
+workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="Tables computed side by side (default: one a core)."
+)
+
+_reading = (
+    click.option("--source", "sources", type=_Assignment(), multiple=True, help="Read a source from another path."),
+    click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known."),
+    click.option("--allow-empty", is_flag=True, help="Let a file that brought rows come again without any."),
+)
+_when = (click.option("--as-of", type=_Date(), help="The run's own date (default: today)."),)
+_period = (
+    click.option("--month", type=_Month(), metavar="YYYY-MM", help="Rebuild one month, in tables that have months."),
+    click.option("--date", type=_Date(), metavar="YYYY-MM-DD", help="Rebuild one day, in tables that have days."),
+)
+_select = (
+    click.option(
+        "--select",
+        multiple=True,
+        metavar="TABLE",
+        help="Compute one table; +TABLE with what it reads, TABLE+ with what follows.",
+    ),
+)
+_layers = (click.option("--layer", "layers", multiple=True, metavar="LAYER", help="Compute the tables of one layer."),)
+_full = (click.option("--full", is_flag=True, help="Compute everything anew."),)
+_running = (warehouse, workers, as_json)
+
+
+def _together(*options: Command) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+of_run = _together(pipeline, *_reading, *_when, *_select, *_layers, *_period, *_full, *_running)
+"""What `run` and `plan` take: everything."""
+of_first_layer = _together(pipeline, *_reading, *_when, *_select, *_period, *_full, *_running)
+"""What a command takes that computes the layer which reads the sources."""
+of_layer = _together(pipeline, *_when, *_select, *_period, *_full, *_running)
+"""What a command takes that computes a layer from those below it."""
+of_incremental = _together(pipeline, *_reading, *_when, *_running)
+"""What a command takes that loads what is new."""
+of_backfill = _together(pipeline, *_when, *_select, *_layers, *_period, *_running)
+"""What a command takes that computes anew from what is stored."""
+of_resume = _together(pipeline, *_running)
+"""What a command takes that goes on with a run."""

@@ -1,0 +1,118 @@
+"""Commands that run a pipeline, or say what a run would do."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import click
+
+from assay import platform
+from assay.cli import options
+from assay.cli.printing import put
+from assay.model.run import RunResult
+from assay.observe.progress import progress
+from assay.observe.summary import aligned, summary
+
+
+@click.command()
+@options.of_run
+def run(pipeline: str, **given: Any) -> None:
+    """Run PIPELINE: publish all of its tables, or nothing.
+
+    Exits with 0 when the tables are published or already as they would be, 1 when the run failed, 2 when the
+    command, the declaration or an input as a whole is wrong.
+    """
+    _run(pipeline, **given)
+
+
+@click.command()
+@options.of_run
+def plan(pipeline: str, as_json: bool, **given: Any) -> None:
+    """Show what a run of PIPELINE would do, and why. Changes nothing."""
+    planned = platform.plan(pipeline, **_arguments(given))
+    if as_json:
+        put(planned.to_json())
+    else:
+        rows = [(step.action, step.name, step.reason) for step in planned.steps.values()]
+        put("\n".join(aligned(rows, left=(0, 1, 2))))
+
+
+@click.command()
+@options.of_first_layer
+def bronze(pipeline: str, **given: Any) -> None:
+    """Run the layer bronze of PIPELINE: load what was delivered."""
+    _run(pipeline, layers=("bronze",), **given)
+
+
+@click.command()
+@options.of_layer
+def silver(pipeline: str, **given: Any) -> None:
+    """Run the layer silver of PIPELINE, from what bronze holds; the sources may be gone."""
+    _run(pipeline, layers=("silver",), **given)
+
+
+@click.command()
+@options.of_layer
+def gold(pipeline: str, **given: Any) -> None:
+    """Run the layer gold of PIPELINE, from what silver holds; the sources may be gone."""
+    _run(pipeline, layers=("gold",), **given)
+
+
+@click.command()
+@options.of_incremental
+def incremental(pipeline: str, **given: Any) -> None:
+    """Load what is new into PIPELINE, and what follows from it."""
+    _run(pipeline, **given)
+
+
+@click.command()
+@options.of_backfill
+def backfill(pipeline: str, **given: Any) -> None:
+    """Compute PIPELINE anew from what its first layer holds; the sources may be gone."""
+    _run(pipeline, backfill=True, **given)
+
+
+def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
+    with _progress(quiet=as_json) as observers:
+        result = platform.run(pipeline, observers=observers, **_arguments(given))
+    _tell(result, given["warehouse"], as_json=as_json)
+
+
+def _tell(result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
+    put(result.to_json() if as_json else summary(result))
+    if not result.ok:
+        sys.exit(1)
+    if result.state == "published" and not as_json:
+        put(_what_next(result, warehouse))
+
+
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    settings = platform.current_settings(workers=given.pop("workers"))
+    return {**given, "sources": dict(given.get("sources", ())), "settings": settings}
+
+
+def _progress(*, quiet: bool) -> Any:
+    if quiet or not sys.stderr.isatty():
+        return nullcontext(())
+    return progress()
+
+
+def _what_next(result: RunResult, warehouse: str | None) -> str:
+    place = f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
+    program = "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])
+    last = [name for name, node in result.tables.items() if node.rows is not None][-1]
+    layer, _, entity = last.partition("_")
+    return "\n".join(
+        (
+            "",
+            "What to try next:",
+            f"  {program} show {last}{place}",
+            f'  {program} sql "select * from {layer}.{entity} limit 5"{place}',
+            f"  {program} history{place}",
+        )
+    )

@@ -1,0 +1,102 @@
+"""Periods: the month or the day that a run rebuilds, and which tables can be rebuilt for it alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from calendar import monthrange
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import narwhals as nw
+from narwhals import Expr, col
+
+from assay.model.data import Version
+from assay.model.errors import UsageError
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Frame
+from assay.model.rows import counted_inputs
+from assay.model.run import RunOptions
+from assay.model.schema import Schema
+from assay.model.table import Table
+from assay.runtime.locality import is_local
+from assay.runtime.trace import Traced
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The rows of a table that a run rebuilds: those whose column lies between two values, both included."""
+
+    column: str
+    first: str | dt.date
+    last: str | dt.date
+    inputs: tuple[str, ...]
+    """Parameters that are opened for these rows alone."""
+
+    @property
+    def holds(self) -> Expr:
+        """True for the rows of the period."""
+        first, last = (nw.lit(v) if isinstance(v, str) else nw.lit(v, nw.Date()) for v in (self.first, self.last))
+        return (col(self.column) >= first) & (col(self.column) <= last)
+
+    def within(self, frame: Frame) -> Frame:
+        """Return the frame's rows of the period; all of them where it does not know the column."""
+        return frame.filter(self.holds) if self.column in frame.collect_schema().names() else frame
+
+    def __str__(self) -> str:
+        span = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{self.column} {span}"
+
+
+def asked(options: RunOptions) -> str | None:
+    """Return the option by which a period was asked for, as it was written; raises UsageError for two of them."""
+    if options.month and options.date:
+        raise UsageError("Give --month or --date, not both.")
+    return f"--month {options.month}" if options.month else f"--date {options.date}" if options.date else None
+
+
+def period_of(
+    pipeline: Pipeline, traced: Mapping[str, Traced], name: str, options: RunOptions, base: Version | None
+) -> Period | str:
+    """Return what of a table is rebuilt for the month or day asked for, or why it is computed as ever.
+
+    A period is a column of DATE, or for months one named `month` or `..._month` that holds texts such as 2024-11, among
+    those that the table is partitioned by or that are in its key.
+    """
+    table = pipeline.tables[name]
+    schema = traced[name].schema
+    found = next((c for c in (*table.partition_by, *table.key) if _kind(schema, c, options)), None)
+    kind = "month" if options.month else "day"
+    if found is None:
+        return f"no {kind} in its partitions or key"
+    if table.key and found not in table.key:
+        return f"rows with one key may be in several {kind}s"
+    inputs = tuple(p for p, upstream in table.inputs.items() if found in traced[upstream].seen.names)
+    counted = set(counted_inputs(table.rows, table.upstream))
+    schemas = {parameter: traced[upstream].seen.names for parameter, upstream in table.inputs.items()}
+    if not counted <= {table.inputs[p] for p in inputs} or not is_local(
+        traced[name].definition, schemas, dict.fromkeys(inputs, (found,))
+    ):
+        return f"its function does not keep the {kind}s apart"
+    if base is not None and not _same_shape(table, traced[name].stored, base):
+        return "its columns or partitions have changed"
+    return Period(found, *_span(schema, found, options), inputs)
+
+
+def _kind(schema: Schema, column: str, options: RunOptions) -> bool:
+    type_ = schema[column].type
+    return type_ == "DATE" or (bool(options.month) and type_ == "VARCHAR" and f"_{column}".endswith("_month"))
+
+
+def _span(schema: Schema, column: str, options: RunOptions) -> tuple[str | dt.date, str | dt.date]:
+    if options.date:
+        return options.date, options.date
+    assert options.month, "a period was asked for"
+    if schema[column].type == "VARCHAR":
+        return options.month, options.month
+    first = dt.date.fromisoformat(f"{options.month}-01")
+    return first, first.replace(day=monthrange(first.year, first.month)[1])
+
+
+def _same_shape(table: Table, stored: Schema, base: Version) -> bool:
+    pairs = [(c.name, c.type) for c in stored] == [(c.name, c.type) for c in base.schema]
+    return pairs and base.partition_by == table.partition_by
