@@ -26,6 +26,7 @@ from assay.model.write import latest as latest
 from assay.platform import connect as connect
 from assay.platform import history as history
 from assay.platform import plan as plan
+from assay.platform import resume as resume
 from assay.platform import run as run
 from assay.quality.checks import accepted as accepted
 from assay.quality.checks import between as between

@@ -97,6 +97,25 @@ def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
         return embedded.plan(target, _options(arguments))
 
 
+def resume(
+    pipeline: Pipeline | str,
+    *,
+    warehouse: Location | None = None,
+    settings: Settings | None = None,
+    observers: Sequence[Observer] = (),
+) -> RunResult:
+    """Go on with a pipeline's newest run, which failed or was killed, and publish all of it, or nothing.
+
+    What it staged is kept, its sources are not looked at again; the tables that failed and what follows are computed.
+    Raises UsageError where there is nothing to resume, or where code, declarations or published tables have changed
+    so that the run would mix what does not belong together.
+    """
+    settings = settings or current_settings()
+    found = _resolve(pipeline, {}, settings)
+    with _embedded(settings, {"warehouse": warehouse, "observers": observers}) as embedded:
+        return embedded.resume(found)
+
+
 def connect(warehouse: Location | None = None, *, at: int | None = None) -> DuckDBPyConnection:
     """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
 

@@ -15,7 +15,7 @@ _EXIT_INTERRUPTED = 130
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Begin": (starting.sample,),
-    "Run": (runs.run, runs.plan, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
+    "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
     "Look": (looking.show, looking.sql, looking.history),
 }
 

@@ -77,6 +77,18 @@ def backfill(pipeline: str, **given: Any) -> None:
     _run(pipeline, backfill=True, **given)
 
 
+@click.command()
+@options.of_resume
+def resume(pipeline: str, as_json: bool, **given: Any) -> None:
+    """Go on with the newest run of PIPELINE, which failed.
+
+    What it staged is kept; the tables that failed and what follows from them are computed, and all is published.
+    """
+    with _progress(quiet=as_json) as observers:
+        result = platform.resume(pipeline, observers=observers, **_settled(given))
+    _tell(result, given["warehouse"], as_json=as_json)
+
+
 def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
     with _progress(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(given))
@@ -92,8 +104,12 @@ def _tell(result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    settings = platform.current_settings(workers=given.pop("workers"))
-    return {**given, "sources": dict(given.get("sources", ())), "settings": settings}
+    return {**_settled(given), "sources": dict(given.get("sources", ()))}
+
+
+def _settled(given: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in given.items() if name != "workers"}
+    return {**rest, "settings": platform.current_settings(workers=given["workers"])}
 
 
 def _progress(*, quiet: bool) -> Any:

@@ -166,6 +166,17 @@ class PastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """What a run has recorded of itself, as plain data."""
+
+    id: int
+    state: str
+    plan: Mapping[str, Any]
+    nodes: Mapping[str, Mapping[str, Any]]
+    """What each node did, by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A small table in memory."""
 
@@ -185,6 +196,18 @@ class Warehouse(Protocol):
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
+
+    def newest(self, pipeline: str) -> RecordedRun | None:
+        """Return the newest run of a pipeline."""
+
+    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
+        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep.
+
+        Raises LeaseError where another run is at work, UsageError where the run has been resumed by another.
+        """
+
+    def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
+        """Record the plan that a run carries out, in the place of an earlier one."""
 
     def renew(self, handle: RunHandle) -> None:
         """Tell others that the run is alive."""

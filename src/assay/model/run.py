@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from assay.model.check import Verdict
-from assay.model.ledger import Ledger
+from assay.model.ledger import ControlTotal, Ledger
 
 RunState = Literal["staged", "published", "unchanged", "failed", "undone"]
 Status = Literal["written", "unchanged", "skipped", "computed", "failed", "blocked"]
@@ -76,6 +76,26 @@ class NodeRun:
             return 0.0
         return (self.ended_at - self.started_at).total_seconds()
 
+    @classmethod
+    def from_json(cls, name: str, body: Mapping[str, Any]) -> NodeRun:
+        """Return what `to_json` was made of, but for views and quarantined files, which have their own."""
+        plain = ("returned", "rejected", "deduplicated", "written", "inserted", "updated", "unchanged", "deleted")
+        totals = tuple(
+            ControlTotal(t["total"], t["went_in"], t["came_out"], agrees=t["agrees"]) for t in body["totals"]
+        )
+        times = {at: dt.datetime.fromisoformat(body[at]) if body[at] else None for at in ("started_at", "ended_at")}
+        return cls(
+            name=name,
+            ledger=Ledger(
+                read=body["read"], filtered=body["filtered_by"], totals=totals, **{line: body[line] for line in plain}
+            ),
+            verdicts=tuple(Verdict(v["check"], v["action"], v["broken"], v["detail"]) for v in body["checks"]),
+            retried=tuple(body["retried"]),
+            started_at=times["started_at"],
+            ended_at=times["ended_at"],
+            **{field: body[field] for field in ("status", "reason", "rows", "attempts", "error", "unaccounted")},
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints for one table."""
         ledger = self.ledger
@@ -95,7 +115,10 @@ class NodeRun:
             "unchanged": ledger.unchanged,
             "written": ledger.written,
             "unaccounted": self.unaccounted,
-            "totals": [{"total": t.name, "went_in": t.went_in, "came_out": t.came_out} for t in ledger.totals],
+            "totals": [
+                {"total": t.name, "went_in": t.went_in, "came_out": t.came_out, "agrees": t.agrees}
+                for t in ledger.totals
+            ],
             "checks": [
                 {"check": v.check, "action": v.action, "broken": v.broken, "detail": v.detail} for v in self.verdicts
             ],

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 
 from assay.model.errors import ConflictError, LeaseError
 from assay.model.pipeline import Pipeline
@@ -19,6 +20,8 @@ from assay.runtime.execute import blocked, describe, execute, skipped
 from assay.runtime.gate import judge
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
+from assay.runtime.record import to_record
+from assay.runtime.resume import resumable, resumption
 from assay.runtime.trace import Traced, trace
 from assay.runtime.work import Work
 from assay.settings import Settings
@@ -26,6 +29,7 @@ from assay.settings import Settings
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
 _HEARTBEAT_SECONDS = 15
+_NOTHING: Mapping[str, NodeRun] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,13 @@ class Embedded:
             if plan.nothing_to_do:
                 return _nothing_done(pipeline, plan, began)
             self.warehouse.warm_up()
-            patience = self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
-            handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=patience)
+            handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
             nodes: dict[str, NodeRun] = {}
             try:
                 # Others may have published while this run waited for its turn.
                 work = replace(work, plan=self._plan(pipeline, traced, options))
+                self.warehouse.record_plan(handle, to_record(pipeline, work.plan))
                 return self._carry_out(work, nodes, began)
             except BaseException as error:
                 if self._abandon(work, nodes, error, began) in ("published", "unchanged"):
@@ -69,12 +73,39 @@ class Embedded:
                     raise
         raise AssertionError("the last conflict is raised")
 
+    def resume(self, pipeline: Pipeline) -> RunResult:
+        """Go on with a pipeline's newest run, which failed: compute what failed and what follows, and publish all.
+
+        Raises UsageError where there is no such run, or where what it staged does not belong to what there is now.
+        """
+        began = dt.datetime.now(dt.UTC)
+        run = resumable(pipeline, self.warehouse.newest(pipeline.name))
+        pipeline = pipeline.reading(run.plan["paths"])
+        traced = trace(pipeline, self.engine)
+        state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
+        found = resumption(run, pipeline, traced, state, staged, self.warehouse.root, self.settings)
+        handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self._patience)
+        work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
+        nodes: dict[str, NodeRun] = {}
+        try:
+            return self._carry_out(work, nodes, began, found.kept)
+        except BaseException as error:
+            if self._abandon(work, nodes, error, began) in ("published", "unchanged"):
+                return _result(work, nodes, (), began)
+            raise
+
+    @property
+    def _patience(self) -> float:
+        return self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
+
     def _plan(self, pipeline: Pipeline, traced: Mapping[str, Traced], options: RunOptions) -> Plan:
         return make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
 
-    def _carry_out(self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime) -> RunResult:
+    def _carry_out(
+        self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime, kept: Mapping[str, NodeRun] = _NOTHING
+    ) -> RunResult:
         with _heartbeat(work):
-            _run_nodes(work, nodes, self.observers)
+            _run_nodes(work, nodes, kept, self.observers)
             judged, problems = judge(work, nodes)
             nodes |= judged
             result = _result(work, nodes, problems, began)
@@ -82,7 +113,7 @@ class Embedded:
                 self.warehouse.close_run(work.handle, result)
             else:
                 publish(work, result)
-        work.warehouse.discard(work.handle.id)
+                work.warehouse.discard(work.handle.id)
         return result
 
     def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> str:
@@ -96,11 +127,12 @@ class Embedded:
         except LeaseError:
             # The run has ended already, or another has taken it over and marked it failed.
             return self.warehouse.outcome(work.handle.id)
-        work.warehouse.discard(work.handle.id)
         return "failed"
 
 
-def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
+def _run_nodes(
+    work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], observers: tuple[Observer, ...]
+) -> None:
     """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
     reads: dict[str, set[str]] = {name: set() for name in work.plan.sources}
     for name, node in work.pipeline.nodes.items():
@@ -112,7 +144,7 @@ def _run_nodes(work: Work, nodes: dict[str, NodeRun], observers: tuple[Observer,
         try:
             while sorter.is_active():
                 for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
-                    if (settled := _settled(work, name, reads[name], nodes)) is not None:
+                    if (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
                         _end(settled, nodes, observers)
                         sorter.done(name)
                     else:

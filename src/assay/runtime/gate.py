@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assay.model.check import CrossCheck, Reconciles, References, Verdict
+from assay.model.pipeline import Pipeline
 from assay.model.ports import Frame, Session
 from assay.model.rows import Free
 from assay.model.run import NodeRun
@@ -13,12 +14,13 @@ from assay.model.table import Table
 from assay.quality.checks import agree, count_orphans, total_of
 from assay.runtime.account import scalar
 from assay.runtime.work import Work, would_be
+from assay.settings import Settings
 
 
 def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun], tuple[str, ...]]:
     """Return the nodes with the verdicts of checks between tables, and why the run cannot be published, if so."""
     judged = dict(nodes)
-    problems = [problem for node in nodes.values() for problem in _faults(work, node)]
+    problems = [problem for node in nodes.values() for problem in faults(work.pipeline, work.settings, node)]
     if not any(node.status in ("failed", "blocked") for node in nodes.values()):
         with work.engine.session() as session:
             for table in work.pipeline.tables.values():
@@ -33,15 +35,15 @@ def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun],
     return judged, tuple(problems)
 
 
-def _faults(work: Work, node: NodeRun) -> list[str]:
+def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
     """Return what is wrong with one node by its own record; of blocked nodes only their causes are told."""
     if node.status == "failed":
         tries = "" if node.attempts == 1 else f" after {node.attempts} attempts"
         return [f"{node.name} failed{tries}: {node.error}"]
     if node.status not in ("written", "unchanged", "computed") or node.attempts == 0:
         return []
-    source = node.name in work.pipeline.sources
-    grain = Free("a file has lines, not rows") if source else work.pipeline.nodes[node.name].rows
+    source = node.name in pipeline.sources
+    grain = Free("a file has lines, not rows") if source else pipeline.nodes[node.name].rows
     ledger = node.ledger
     faults = []
     if ledger.read or ledger.returned:
@@ -49,10 +51,10 @@ def _faults(work: Work, node: NodeRun) -> list[str]:
     # Of a table computed in part, the rows that stand count too: a small delivery is judged as a full run would.
     rows = max(ledger.returned, (node.rows or 0) + ledger.rejected)
     share = ledger.rejected / rows if rows else 0.0
-    if share > work.settings.rejected_share:
+    if share > settings.rejected_share:
         faults.append(
             f"{node.name}: {ledger.rejected:,} of {rows:,} rows ({share:.1%}) were rejected, more than "
-            f"{work.settings.rejected_share:.1%} (setting rejected_share)"
+            f"{settings.rejected_share:.1%} (setting rejected_share)"
         )
     return faults
 

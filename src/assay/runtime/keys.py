@@ -40,9 +40,7 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     # Positions may be shared (a row multiplied by its function); the key settles what they leave open.
     numbered = fresh.with_row_index(surrogate, order_by=[*order, *table.key])
     numbered = numbered.with_columns(col(surrogate) + (start + 1)).select(surrogate, *table.key)
-    to = Destination(
-        work.warehouse.root, work.warehouse.folder(dataset, work.handle.id), f"{work.handle.id}-{attempt}", schema
-    )
+    to = Destination(work.warehouse.root, work.warehouse.folder(dataset, work.handle.id), work.prefix(attempt), schema)
     added = session.write(numbered, to)
     removed: tuple[str, ...] = ()
     if len(known_files) >= _MOST_FILES and added:

@@ -89,7 +89,11 @@ def make_plan(
             steps[name] = Step(name, "skip", NOT_SELECTED)
         elif isinstance(node, Table):
             steps[name] = _table_step(node, pipeline, traced, state, options, steps, named)
-    periods = _narrow_to_period(pipeline, traced, state, options, chosen, steps)
+    periods, ignoring = narrowed(pipeline, traced, state, options, chosen)
+    for name in periods:
+        steps[name] = Step(name, "run", f"{asked(options)}: {periods[name]}")
+    for name, why in ignoring.items():
+        steps[name] = replace(steps[name], reason=f"{steps[name].reason}; {why}")
     for name, view in reversed(pipeline.views.items()):
         if name in chosen:
             steps[name] = _view_step(view, pipeline, steps)
@@ -148,27 +152,20 @@ def _table_step(
     return Step(name, "skip", f"nothing it reads has changed since run {version.id}")
 
 
-def _narrow_to_period(
-    pipeline: Pipeline,
-    traced: Mapping[str, Traced],
-    state: State,
-    options: RunOptions,
-    chosen: set[str],
-    steps: dict[str, Step],
-) -> dict[str, Period]:
-    """Choose the tables of which just the month or day asked for is rebuilt; the others say why they are not."""
+def narrowed(
+    pipeline: Pipeline, traced: Mapping[str, Traced], state: State, options: RunOptions, chosen: set[str]
+) -> tuple[dict[str, Period], dict[str, str]]:
+    """Return the tables of which just the month or day asked for is rebuilt, and why others are computed as ever."""
     option = asked(options)
     periods: dict[str, Period] = {}
-    if option is None:
-        return periods
-    for name in chosen & set(pipeline.tables):
+    ignoring: dict[str, str] = {}
+    for name in chosen & set(pipeline.tables) if option else ():
         found = period_of(pipeline, traced, name, options, state.versions.get(dataset_of(pipeline, name)))
         if isinstance(found, Period):
             periods[name] = found
-            steps[name] = Step(name, "run", f"{option}: {found}")
         else:
-            steps[name] = replace(steps[name], reason=f"{steps[name].reason}; ignores {option.split()[0]}: {found}")
-    return periods
+            ignoring[name] = f"ignores {option}: {found}"
+    return periods, ignoring
 
 
 def _own_reason(

@@ -122,7 +122,7 @@ def _touched(work: Work, table: Table, session: Session, change: Changes, touche
     seen = Schema(tuple(base.schema[c.name] for c in work.traced[table.name].seen))
     both = nw.concat([session.cast(touched.rows, seen), session.cast(change.frame, seen)])
     folder = work.warehouse.folder(dataset_of_delta(work.dataset(table.name)), work.handle.id)
-    delta = session.write(both, Destination(root, folder, f"{work.handle.id}-{attempt}", seen, temporary=True))
+    delta = session.write(both, Destination(root, folder, work.prefix(attempt), seen, temporary=True))
     return Replaced(change, base.schema, files, paths, (*kept, *files), _rows(files) - carried, delta)
 
 
@@ -134,7 +134,7 @@ def _published(work: Work, table: Table) -> Version:
 
 def _to(work: Work, table: Table, schema: Schema, attempt: int) -> Destination:
     folder = work.warehouse.folder(work.dataset(table.name), work.handle.id)
-    return Destination(work.warehouse.root, folder, f"{work.handle.id}-{attempt}", schema, table.partition_by)
+    return Destination(work.warehouse.root, folder, work.prefix(attempt), schema, table.partition_by)
 
 
 def _rows(files: Sequence[DataFile]) -> int:

@@ -74,6 +74,6 @@ def _reject(
 ) -> tuple[str, ...]:
     rows, reasons = account.rejected_with_reasons(frame, checks)
     quarantined = session.rejected_rows(rows, Rejects(work.handle.id, table.name, reasons))
-    prefix = f"{work.handle.id}-{attempt}"
+    prefix = work.prefix(attempt)
     to = Destination(work.warehouse.root, work.warehouse.quarantine_folder(), prefix, QUARANTINE)
     return tuple(file.path for file in session.write(quarantined, to))

@@ -161,9 +161,7 @@ def _destination(
     work: Work, dataset: str, schema: Schema, partition_by: tuple[str, ...], attempt: int, *, temporary: bool = False
 ) -> Destination:
     folder = work.warehouse.folder(dataset, work.handle.id)
-    return Destination(
-        work.warehouse.root, folder, f"{work.handle.id}-{attempt}", schema, partition_by, temporary=temporary
-    )
+    return Destination(work.warehouse.root, folder, work.prefix(attempt), schema, partition_by, temporary=temporary)
 
 
 def _in_part(manifest: Manifest, base: Version | None) -> Manifest:

@@ -35,6 +35,10 @@ class Work:
             return dt.datetime.combine(options.as_of, dt.time())
         return self.handle.started_at.replace(tzinfo=None)
 
+    def prefix(self, attempt: int) -> str:
+        """Return how files of an attempt begin: told apart from those of other attempts, also before a resume."""
+        return f"{self.handle.id}-{self.handle.token}-{attempt}"
+
     def dataset(self, name: str) -> str:
         """Return the dataset of a node or source."""
         return dataset_of_view(name) if name in self.pipeline.views else dataset_of(self.pipeline, name)

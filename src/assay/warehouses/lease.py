@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from assay.model.errors import LeaseError
+from assay.model.errors import LeaseError, UsageError
 from assay.model.ports import RunHandle
 from assay.warehouses.control import LEASES, RUNS
 from assay.warehouses.owner import Owner
@@ -23,24 +23,52 @@ def take(connection: Connection, pipeline: str, plan: Mapping[str, Any]) -> RunH
 
     The run that a dead owner left behind is marked failed.
     """
-    held = connection.execute(select(LEASES).where(LEASES.c.pipeline == pipeline)).one_or_none()
-    if held is not None and held.run is not None:
-        if held.expires_at > time.time() and not Owner.from_text(held.owner).is_surely_dead():
-            return None
-        _fail_abandoned(connection, held.run)
-    token = (held.token if held else 0) + 1
+    if not _is_free(connection, pipeline):
+        return None
     started = dt.datetime.now(dt.UTC)
     run = connection.execute(
         insert(RUNS)
         .values(pipeline=pipeline, state="staged", as_of=plan["as_of"], started_at=started.isoformat(), plan=plan)
         .returning(RUNS.c.id)
     ).scalar_one()
-    lease = {"run": run, "token": token, "owner": Owner.here().to_text(), "expires_at": int(time.time()) + SECONDS}
-    if held is None:
-        connection.execute(insert(LEASES).values(pipeline=pipeline, **lease))
-    else:
-        connection.execute(update(LEASES).where(LEASES.c.pipeline == pipeline).values(**lease))
-    return RunHandle(run, token, started)
+    return RunHandle(run, _hold_anew(connection, pipeline, run), started)
+
+
+def retake(connection: Connection, pipeline: str, run: int) -> RunHandle | None:
+    """Take a pipeline's lease for a run of it that failed, or return None where a living run holds it.
+
+    Raises UsageError where the run is no longer the newest, or did not fail.
+    """
+    if not _is_free(connection, pipeline):
+        return None
+    newest = select(RUNS.c.id, RUNS.c.state, RUNS.c.started_at).where(RUNS.c.pipeline == pipeline)
+    row = connection.execute(newest.order_by(RUNS.c.id.desc()).limit(1)).one()
+    if (row.id, row.state) != (run, "failed"):
+        raise UsageError(f"Run {run} cannot be resumed: run {row.id} is {row.state} in the meantime.")
+    connection.execute(update(RUNS).where(RUNS.c.id == run).values(state="staged", ended_at=None))
+    return RunHandle(run, _hold_anew(connection, pipeline, run), dt.datetime.fromisoformat(row.started_at))
+
+
+def _is_free(connection: Connection, pipeline: str) -> bool:
+    """Return whether no living run holds the lease; the run that a dead owner left behind is marked failed."""
+    held = connection.execute(select(LEASES).where(LEASES.c.pipeline == pipeline)).one_or_none()
+    if held is None or held.run is None:
+        return True
+    if held.expires_at > time.time() and not Owner.from_text(held.owner).is_surely_dead():
+        return False
+    _fail_abandoned(connection, held.run)
+    return True
+
+
+def _hold_anew(connection: Connection, pipeline: str, run: int) -> int:
+    """Give the lease to a run, and return its token."""
+    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time()) + SECONDS}
+    given = update(LEASES).where(LEASES.c.pipeline == pipeline).values(**mine, token=LEASES.c.token + 1)
+    token = connection.execute(given.returning(LEASES.c.token)).scalar_one_or_none()
+    if token is None:
+        token = 1
+        connection.execute(insert(LEASES).values(pipeline=pipeline, token=token, **mine))
+    return int(token)
 
 
 def renew(connection: Connection, handle: RunHandle) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from assay.model.data import Manifest
 from assay.model.errors import ConflictError, WarehouseError
@@ -67,6 +67,9 @@ def write_versions(
 def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq: int | None) -> None:
     """Write the run's end, ledger and checks, and give the lease back; raises LeaseError where it is lost."""
     lease.release(connection, handle)
+    for account in (LEDGER, CHECKS):
+        # A run that was resumed has written one before.
+        connection.execute(delete(account).where(account.c.run == handle.id))
     for node in result.nodes.values():
         _write_account(connection, handle.id, node)
     connection.execute(
@@ -82,6 +85,9 @@ def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None
     values = {"status": node.status, "body": node.to_json()}
     if connection.execute(update(NODES).where(mine).values(**values)).rowcount == 0:
         connection.execute(insert(NODES).values(run=handle.id, node=node.name, **values))
+    connection.execute(
+        delete(QUARANTINE_FILES).where(QUARANTINE_FILES.c.run == handle.id, QUARANTINE_FILES.c.node == node.name)
+    )
     for path in node.quarantine:
         connection.execute(insert(QUARANTINE_FILES).values(run=handle.id, path=path, node=node.name))
 

@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
-from assay.model.ports import PastRun, Rows, State
+from assay.model.ports import PastRun, RecordedRun, Rows, State
 from assay.model.source import Slice
 from assay.warehouses import serial
 from assay.warehouses.control import (
@@ -20,6 +20,7 @@ from assay.warehouses.control import (
     FILES,
     LEDGER,
     MANIFESTS,
+    NODES,
     QUARANTINE_FILES,
     RUNS,
     SLICES,
@@ -75,6 +76,23 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
         )
         for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))
     ]
+
+
+def read_newest(connection: Connection, pipeline: str) -> RecordedRun | None:
+    """Return the newest run of a pipeline, with what its record says of each node: at its end, or while it ran."""
+    query = select(RUNS).where(RUNS.c.pipeline == pipeline).order_by(RUNS.c.id.desc()).limit(1)
+    run = connection.execute(query).one_or_none()
+    if run is None:
+        return None
+    nodes = {row.node: row.body for row in connection.execute(select(NODES).where(NODES.c.run == run.id))}
+    ended = run.result or {}
+    return RecordedRun(run.id, run.state, run.plan, {**nodes, **ended.get("steps", {}), **ended.get("tables", {})})
+
+
+def read_earlier(connection: Connection, pipeline: str, run: int) -> list[int]:
+    """Return the runs of a pipeline before this one, the newest first."""
+    query = select(RUNS.c.id).where(RUNS.c.pipeline == pipeline, RUNS.c.id < run).order_by(RUNS.c.id.desc())
+    return [int(row.id) for row in connection.execute(query)]
 
 
 def read_outcome(connection: Connection, run: int) -> str:

@@ -6,17 +6,19 @@ import importlib
 import shutil
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from assay.model.data import TEMPORARY, Manifest, is_table
 from assay.model.errors import LeaseError, WarehouseError
-from assay.model.ports import PastRun, Publication, Rows, RunHandle, State
+from assay.model.ports import PastRun, Publication, RecordedRun, Rows, RunHandle, State
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, publishing, reading
-from assay.warehouses.control import MANIFESTS
+from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.iceberg import catalog, durable, layout
 from assay.warehouses.serial import manifest_to_json
 
@@ -56,10 +58,42 @@ class IcebergWarehouse:
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
         self._make()
+        handle = self._leased(pipeline, lambda connection: lease.take(connection, pipeline, plan), patience)
+        with self._catalog.read() as connection:
+            earlier = reading.read_earlier(connection, pipeline, handle.id)
+        self._forget({str(run) for run in earlier})
+        return handle
+
+    def newest(self, pipeline: str) -> RecordedRun | None:
+        """Return the newest run of a pipeline."""
+        if not self._is_made():
+            return None
+        with self._catalog.read() as connection:
+            return reading.read_newest(connection, pipeline)
+
+    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
+        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
+
+        def retaken(connection: Connection) -> RunHandle | None:
+            handle = lease.retake(connection, pipeline, run)
+            if handle is not None:
+                stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
+                connection.execute(MANIFESTS.delete().where(stale))
+            return handle
+
+        return self._leased(pipeline, retaken, patience)
+
+    def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
+        """Record the plan that a run carries out, in the place of an earlier one."""
+        with self._catalog.write() as connection:
+            connection.execute(RUNS.update().where(RUNS.c.id == handle.id).values(plan=plan))
+
+    def _leased(self, pipeline: str, take: Callable[[Connection], RunHandle | None], patience: float) -> RunHandle:
+        """Return the handle that taking the lease gives once it is free; raises LeaseError after `patience` seconds."""
         deadline = time.monotonic() + patience
         while True:
             with self._catalog.write() as connection:
-                handle = lease.take(connection, pipeline, plan)
+                handle = take(connection)
                 holder = lease.holder(connection, pipeline)
             if handle is not None:
                 return handle
@@ -137,6 +171,13 @@ class IcebergWarehouse:
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
         shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
+
+    def _forget(self, runs: Collection[str]) -> None:
+        """Remove what runs that cannot be resumed any more have left."""
+        folders = self._root / layout.run_folder(0)
+        for folder in folders.parent.iterdir() if folders.parent.is_dir() else ():
+            if folder.name in runs:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""

@@ -1,0 +1,144 @@
+"""Resuming: what a run that failed has staged and still stands, and what must be computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset_of_view
+from assay.model.errors import UsageError
+from assay.model.pipeline import Pipeline
+from assay.model.ports import RecordedRun, State
+from assay.model.run import NodeRun
+from assay.model.table import Table
+from assay.runtime.delivery import plan_source
+from assay.runtime.gate import faults
+from assay.runtime.plan import Plan, dataset_of
+from assay.runtime.record import from_record, published
+from assay.runtime.trace import Traced
+from assay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a run goes on with."""
+
+    pipeline: Pipeline
+    """With the paths of its sources that the run was given."""
+    plan: Plan
+    kept: Mapping[str, NodeRun]
+    """What stands of what it did, by name."""
+    datasets: frozenset[str]
+    """What stands of what it staged."""
+
+
+def resumable(pipeline: Pipeline, run: RecordedRun | None) -> RecordedRun:
+    """Return the newest run of a pipeline if it can be resumed; raises UsageError where it has nothing left to do."""
+    if run is None:
+        raise UsageError(f"{pipeline.name} has made no run here yet; there is nothing to resume.")
+    if run.state not in ("failed", "staged"):
+        raise UsageError(f"Run {run.id}, the newest of {pipeline.name}, is {run.state}; there is nothing to resume.")
+    if "options" not in run.plan:
+        raise UsageError(f"Run {run.id} failed before it had a plan; run {pipeline.name} again.")
+    if missing := set(run.plan["paths"]) - set(pipeline.sources):
+        raise _refused(run, f"{sorted(missing)[0]} is no source of {pipeline.name} any more")
+    return run
+
+
+def resumption(
+    run: RecordedRun,
+    pipeline: Pipeline,
+    traced: Mapping[str, Traced],
+    state: State,
+    manifests: Mapping[str, Manifest],
+    root: str,
+    settings: Settings,
+) -> Resumption:
+    """Return what the run goes on with; raises UsageError where going on would mix what does not belong together."""
+    _check_same_world(run, pipeline, state)
+    plan = from_record(run.plan, pipeline, traced, state)
+    kept: dict[str, NodeRun] = {}
+    datasets: set[str] = set()
+    for name, step in plan.steps.items():
+        reads = pipeline.nodes[name].upstream if name in pipeline.nodes else ()
+        if step.action == "skip" or any(plan.steps[read].action != "skip" and read not in kept for read in reads):
+            continue
+        node = _done(run, name, pipeline, settings)
+        staged = {name: manifests[name] for name in _datasets(pipeline, name) if name in manifests}
+        if node is None or not _stands(node, staged, root):
+            continue
+        _check_same_function(run, name, pipeline, traced, state, staged)
+        kept[name] = node
+        datasets |= set(staged)
+    return Resumption(pipeline, _looked_at_again(plan, pipeline, traced, kept, settings), kept, frozenset(datasets))
+
+
+def _done(run: RecordedRun, name: str, pipeline: Pipeline, settings: Settings) -> NodeRun | None:
+    """Return what a node did in the run, if it did it and nothing was wrong with it."""
+    body = run.nodes.get(name)
+    if body is None or body["status"] not in ("written", "unchanged", "computed"):
+        return None
+    node = NodeRun.from_json(name, body)
+    wrong = faults(pipeline, settings, node) or any(verdict.blocks for verdict in node.verdicts)
+    return None if wrong else node
+
+
+def _stands(node: NodeRun, staged: Mapping[str, Manifest], root: str) -> bool:
+    """Return whether all that a node staged is there: a crash of the machine may have cut a file off."""
+    if not staged:
+        return node.status == "unchanged"
+    files = (file for manifest in staged.values() for file in (*manifest.added, *manifest.delta))
+    paths = ((Path(root, file.path), file.bytes) for file in files)
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _datasets(pipeline: Pipeline, name: str) -> tuple[str, ...]:
+    if name in pipeline.views:
+        return dataset_of_view(name), dataset_of_news(name)
+    node = pipeline.nodes.get(name)
+    dataset = dataset_of(pipeline, name)
+    return (dataset, dataset_of_keys(dataset, node.key)) if isinstance(node, Table) else (dataset,)
+
+
+def _looked_at_again(
+    plan: Plan, pipeline: Pipeline, traced: Mapping[str, Traced], kept: Mapping[str, NodeRun], settings: Settings
+) -> Plan:
+    """Plan the sources that were not loaded anew: their files may have been mended."""
+    folder = Path(settings.folder)
+    again = {
+        name: plan_source(pipeline, name, traced[name].fingerprint, plan.state, plan.options, folder)
+        for name in plan.sources
+        if plan.steps[name].action != "skip" and name not in kept
+    }
+    return replace(plan, sources={**plan.sources, **again})
+
+
+def _check_same_world(run: RecordedRun, pipeline: Pipeline, state: State) -> None:
+    now = published(pipeline, state)
+    for dataset in sorted({*now, *run.plan["published"]}):
+        if now.get(dataset) != run.plan["published"].get(dataset):
+            raise _refused(run, f"{dataset} was published by run {now.get(dataset)} since it was planned")
+    changed = sorted(set(run.plan["steps"]) - set(run.plan["paths"]) ^ set(pipeline.nodes))
+    if changed:
+        raise _refused(run, f"{changed[0]} is not declared as it was when it was planned")
+
+
+def _check_same_function(
+    run: RecordedRun,
+    name: str,
+    pipeline: Pipeline,
+    traced: Mapping[str, Traced],
+    state: State,
+    staged: Mapping[str, Manifest],
+) -> None:
+    """Refuse where what was staged was computed by another function or declaration than the one there is now."""
+    own = {manifest.fingerprint for dataset, manifest in staged.items() if manifest.fingerprint}
+    if not own and name not in pipeline.views:
+        own = {state.versions[dataset_of(pipeline, name)].fingerprint}
+    if own and own != {traced[name].fingerprint}:
+        raise _refused(run, f"{name} was computed before its function or declaration changed")
+
+
+def _refused(run: RecordedRun, why: str) -> UsageError:
+    return UsageError(f"Run {run.id} cannot be resumed: {why}. Run the pipeline again; nothing is lost but time.")
