@@ -6,30 +6,7 @@ from pipelines.ride_bookings.generate import generate
 
 ride_bookings = Pipeline(
     "ride_bookings",
-    tables=[
-        bronze.load_and_prepare,
-        bronze.bronze_customer,
-        bronze.bronze_vehicle_type,
-        bronze.bronze_location,
-        bronze.bronze_booking_status,
-        bronze.bronze_payment_method,
-        bronze.bronze_booking,
-        bronze.bronze_ride,
-        bronze.bronze_cancelled_ride,
-        bronze.bronze_incompleted_ride,
-        silver.silver_customer,
-        silver.silver_vehicle_type,
-        silver.silver_location,
-        silver.silver_booking_status,
-        silver.silver_payment_method,
-        silver.silver_booking,
-        silver.silver_ride,
-        silver.silver_cancelled_ride,
-        silver.silver_incompleted_ride,
-        gold.gold_daily_booking_summary,
-        gold.gold_customer_analytics,
-        gold.gold_location_analytics,
-    ],
+    tables=[bronze, silver, gold],
     sources={
         "bookings": csv(
             "data/bookings.csv.gz",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def bronze_order(orders: Any) -> Any:
 
 
 def pipeline(
-    *nodes: Node,
+    *nodes: Node | ModuleType,
     name: str = "shop",
     sources: Mapping[str, Source] | None = None,
     layers: Sequence[str] = ("bronze", "silver", "gold"),
@@ -81,6 +82,50 @@ def test_a_pipeline_may_name_its_own_layers() -> None:
     assert list(pipeline(prod, raw, layers=["raw", "prod"]).tables) == ["raw_order", "prod_order"]
     assert refusal(lambda: pipeline(prod, raw, layers=["prod", "raw"])) == (
         "prod_order reads raw_order, but data flows prod -> raw: a prod table cannot read a raw table."
+    )
+
+
+def module(name: str, **names: Any) -> ModuleType:
+    made = ModuleType(name)
+    vars(made).update(names)
+    return made
+
+
+@table()
+def silver_order(bronze_order: Any) -> Any:
+    return bronze_order
+
+
+@view()
+def cleaned(bronze_order: Any) -> Any:
+    return bronze_order
+
+
+@pytest.mark.row("000-28")
+def test_a_module_stands_for_its_tables_and_views_and_for_nothing_else() -> None:
+    bronze = module("bronze", orders=ORDERS, number=1, bronze_order=order(), _template=order())
+    silver = module("silver", silver_order=silver_order, cleaned=cleaned)
+    shop = pipeline(silver, bronze, order().named("bronze_other"))
+    assert list(shop.nodes) == ["bronze_order", "bronze_other", "silver_order", "cleaned"]
+    vars(bronze)["bronze_third"] = order().named("bronze_third")
+    assert "bronze_third" not in shop.nodes
+    assert "bronze_third" in pipeline(bronze).nodes
+
+
+def test_a_table_that_two_modules_know_is_one_table_and_two_of_one_name_are_refused() -> None:
+    first = module("first", bronze_order=order(), same="")
+    second = module("second", silver_order=silver_order, bronze_order=first.bronze_order)
+    assert list(pipeline(first, second).tables) == ["bronze_order", "silver_order"]
+    vars(second)["bronze_order"] = order()
+    assert refusal(lambda: pipeline(first, second)) == (
+        "Two tables are named 'bronze_order'; a name stands for one table."
+    )
+
+
+def test_a_module_without_tables_is_refused_by_name() -> None:
+    empty = module("shop.gold", orders=ORDERS, bronze_order=bronze_order)
+    assert refusal(lambda: pipeline(empty)) == (
+        "The module shop.gold has no table: write @table(...) above its functions."
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from assay.model import graph
 from assay.model.check import Reconciles, References
@@ -35,7 +35,7 @@ class Pipeline:
         self,
         name: str,
         *,
-        tables: Sequence[Node],
+        tables: Sequence[Node | ModuleType],
         sources: Mapping[str, Source],
         layers: Sequence[str] = LAYERS,
         sample: Callable[..., Mapping[str, Path]] | None = None,
@@ -44,7 +44,8 @@ class Pipeline:
 
         Args:
             name: lower case letters, digits and underscores.
-            tables: the tables and views, in any order.
+            tables: the tables and views, in any order; a module stands for all that it has under a name of its own,
+                but for names that begin with an underscore.
             sources: parameter name -> source.
             layers: names of the layers, in the direction of the data.
             sample: `sample(folder, rows=, seed=)` writes sample data and returns {source: path}.
@@ -52,7 +53,7 @@ class Pipeline:
         Raises:
             DeclarationError: names what is wrong, where, and the near miss.
         """
-        nodes = graph.ordered(tables, sources.keys(), layers)
+        nodes = graph.ordered(list(_told(tables)), sources.keys(), layers)
         _check_names(name, nodes, sources, layers)
         for attribute, value in (
             ("name", name),
@@ -90,6 +91,22 @@ class Pipeline:
         for attribute, value in {**self.__dict__, "sources": MappingProxyType(sources)}.items():
             object.__setattr__(copy, attribute, value)
         return copy
+
+
+def _told(tables: Sequence[Node | ModuleType]) -> Iterator[Node]:
+    """Yield the tables and views that a pipeline is told; one that several modules know by import counts once."""
+    known: set[int] = set()
+    for told in tables:
+        if not isinstance(told, ModuleType):
+            yield told
+            continue
+        found = [node for name, node in vars(told).items() if isinstance(node, Node) and not name.startswith("_")]
+        if not found:
+            raise DeclarationError(f"The module {told.__name__} has no table: write @table(...) above its functions.")
+        for node in found:
+            if id(node) not in known:
+                known.add(id(node))
+                yield node
 
 
 def _check_names(name: str, nodes: Collection[str], sources: Mapping[str, Source], layers: Sequence[str]) -> None:
