@@ -24,7 +24,7 @@ ASSAY = Path(sys.executable).parent / "assay"
 HEADER = "order_id,customer_id,ordered_on,amount,updated_at"
 RUN = ("run", "orders:orders", "--warehouse", "lake")
 REVENUE = "select * from gold.daily_revenue order by ordered_on"
-VOLATILE = {"seconds", "started_at", "ended_at"}
+VOLATILE = {"seconds", "peak_memory_bytes", "started_at", "ended_at"}
 
 Rows = list[dict[str, Any]]
 

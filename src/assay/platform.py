@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from assay.model.errors import DeclarationError, UsageError, near_miss
+from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Observer, PastRun
+from assay.model.ports import PastRun
 from assay.model.run import RunOptions, RunResult
 from assay.settings import Settings, load
 
@@ -58,7 +59,7 @@ class RunArguments(TypedDict, total=False):
     settings: Settings | None
     """Instead of those of assay.toml and the environment."""
     observers: Sequence[Observer]
-    """Told of each table as it starts and ends."""
+    """Told of the run, and of each source, view and table, as it starts and ends."""
 
 
 def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -251,6 +251,3 @@ class Warehouse(Protocol):
     def warm_up(self) -> None:
         """Load what a publish needs, while the engine works."""
 
-
-Observer = Callable[[str, NodeRun | None], None]
-"""Told of every node twice: when it starts (None) and when it has ended. It never changes anything."""

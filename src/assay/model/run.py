@@ -68,6 +68,8 @@ class NodeRun:
     """Rows that went in and did not come out, of a table whose grain states no equation."""
     views: tuple[NodeRun, ...] = ()
     """Views that were only found to be needed by this node, and computed with it."""
+    traceback: str | None = field(default=None, repr=False)
+    """Of the error; for people who look for its cause, so that it is told on request and not recorded."""
 
     @property
     def seconds(self) -> float:
@@ -145,6 +147,8 @@ class RunResult:
     seconds: float
     problems: tuple[str, ...] = ()
     """Why it was not published, a sentence each."""
+    peak_memory_bytes: int | None = None
+    """The most memory that the process had held by the end; None where the system does not tell."""
 
     @property
     def ok(self) -> bool:
@@ -159,6 +163,7 @@ class RunResult:
             "state": self.state,
             "as_of": self.as_of.isoformat(),
             "seconds": round(self.seconds, 3),
+            "peak_memory_bytes": self.peak_memory_bytes,
             "problems": list(self.problems),
             "tables": {name: node.to_json() for name, node in self.tables.items()},
             "steps": {name: node.to_json() for name, node in self.nodes.items() if name not in self.tables},

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from assay.model.ports import Observer
-from assay.model.run import NodeRun
+from assay.model.event import Event, NodeEnded, NodeStarted, Observer
 
 
 @contextmanager
@@ -30,12 +29,13 @@ def progress() -> Iterator[tuple[Observer, ...]]:
         working: list[str] = []
         lock = threading.Lock()
 
-        def show(name: str, node: NodeRun | None) -> None:
+        def show(event: Event) -> None:
             with lock:
-                if node is None:
-                    working.append(name)
-                elif name in working:
-                    working.remove(name)
-                display.update(task, description=", ".join(working), advance=0 if node is None else 1)
+                if isinstance(event, NodeStarted):
+                    working.append(event.name)
+                    display.update(task, description=", ".join(working))
+                elif isinstance(event, NodeEnded):
+                    working[:] = [name for name in working if name != event.node.name]
+                    display.update(task, description=", ".join(working), advance=1)
 
         yield (show,)

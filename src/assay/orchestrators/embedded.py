@@ -13,11 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from assay.model.errors import ConflictError, LeaseError
+from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer, RunEnded, RunStarted
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Engine, Observer, Warehouse
+from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
 from assay.runtime.execute import blocked, describe, execute, skipped
 from assay.runtime.gate import judge
+from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
 from assay.runtime.record import to_record
@@ -55,20 +57,21 @@ class Embedded:
         for left in reversed(range(_REPLANS)):
             plan = self._plan(pipeline, traced, options)
             if plan.nothing_to_do:
-                return _nothing_done(pipeline, plan, began)
+                self._tell(RunStarted(pipeline.name, None, options.as_of))
+                return self._ended(_nothing_done(pipeline, plan, began))
             self.warehouse.warm_up()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
             nodes: dict[str, NodeRun] = {}
             try:
+                self._tell(RunStarted(pipeline.name, handle.id, options.as_of))
                 # Others may have published while this run waited for its turn.
                 work = replace(work, plan=self._plan(pipeline, traced, options))
                 self.warehouse.record_plan(handle, to_record(pipeline, work.plan))
                 return self._carry_out(work, nodes, began)
             except BaseException as error:
-                if self._abandon(work, nodes, error, began) in ("published", "unchanged"):
-                    # The publish had landed when it was interrupted, or its answer lost: the run is what it says.
-                    return _result(work, nodes, (), began)
+                if (ended := self._abandon(work, nodes, error, began)) is not None:
+                    return ended
                 if not isinstance(error, ConflictError) or not left:
                     raise
         raise AssertionError("the last conflict is raised")
@@ -88,10 +91,11 @@ class Embedded:
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
         nodes: dict[str, NodeRun] = {}
         try:
+            self._tell(RunStarted(pipeline.name, handle.id, found.plan.options.as_of))
             return self._carry_out(work, nodes, began, found.kept)
         except BaseException as error:
-            if self._abandon(work, nodes, error, began) in ("published", "unchanged"):
-                return _result(work, nodes, (), began)
+            if (ended := self._abandon(work, nodes, error, began)) is not None:
+                return ended
             raise
 
     @property
@@ -105,7 +109,7 @@ class Embedded:
         self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime, kept: Mapping[str, NodeRun] = _NOTHING
     ) -> RunResult:
         with _heartbeat(work):
-            _run_nodes(work, nodes, kept, self.observers)
+            _run_nodes(work, nodes, kept, self._tell)
             judged, problems = judge(work, nodes)
             nodes |= judged
             result = _result(work, nodes, problems, began)
@@ -114,25 +118,36 @@ class Embedded:
             else:
                 publish(work, result)
                 work.warehouse.discard(work.handle.id)
-        return result
+        return self._ended(result)
 
-    def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime) -> str:
+    def _abandon(
+        self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime
+    ) -> RunResult | None:
         """Close a run that ends by an error, so that the next need not wait for its lease to run out.
 
-        Returns how the run ended: one that had ended before stays as it was.
+        Returns its result where the publish had landed when it was interrupted, or its answer lost.
         """
         why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
+        failed = _result(work, nodes, (why,), began)
         try:
-            work.warehouse.close_run(work.handle, _result(work, nodes, (why,), began))
+            work.warehouse.close_run(work.handle, failed)
         except LeaseError:
             # The run has ended already, or another has taken it over and marked it failed.
-            return self.warehouse.outcome(work.handle.id)
-        return "failed"
+            if self.warehouse.outcome(work.handle.id) in ("published", "unchanged"):
+                return self._ended(_result(work, nodes, (), began))
+        self._ended(failed)
+        return None
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+    def _ended(self, result: RunResult) -> RunResult:
+        self._tell(RunEnded(result))
+        return result
 
 
-def _run_nodes(
-    work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], observers: tuple[Observer, ...]
-) -> None:
+def _run_nodes(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], tell: Observer) -> None:
     """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
     reads: dict[str, set[str]] = {name: set() for name in work.plan.sources}
     for name, node in work.pipeline.nodes.items():
@@ -145,14 +160,14 @@ def _run_nodes(
             while sorter.is_active():
                 for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
                     if (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
-                        _end(settled, nodes, observers)
+                        _end(work, settled, nodes, tell)
                         sorter.done(name)
                     else:
-                        running[pool.submit(_observed, work, name, observers)] = name
+                        running[pool.submit(_observed, work, name, tell)] = name
                 if running:
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
-                        _end(future.result(), nodes, observers)
+                        _end(work, future.result(), nodes, tell)
                         sorter.done(running.pop(future))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -172,17 +187,21 @@ def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun
     return None
 
 
-def _observed(work: Work, name: str, observers: tuple[Observer, ...]) -> NodeRun:
-    for observer in observers:
-        observer(name, None)
+def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
+    tell(NodeStarted(work.pipeline.name, work.handle.id, name, _kind(work, name)))
     return execute(work, name)
 
 
-def _end(node: NodeRun, nodes: dict[str, NodeRun], observers: tuple[Observer, ...]) -> None:
+def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
     for done in (*node.views, node):
         nodes[done.name] = done
-        for observer in observers:
-            observer(done.name, done)
+        tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
+
+
+def _kind(work: Work, name: str) -> NodeKind:
+    if name in work.pipeline.sources:
+        return "source"
+    return "view" if name in work.pipeline.views else "table"
 
 
 def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...], began: dt.datetime) -> RunResult:
@@ -200,6 +219,7 @@ def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...],
         tables={name: nodes[name] for name in work.pipeline.tables if name in nodes},
         seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
         problems=problems,
+        peak_memory_bytes=peak_memory(),
     )
 
 
@@ -213,6 +233,7 @@ def _nothing_done(pipeline: Pipeline, plan: Plan, began: dt.datetime) -> RunResu
         nodes=nodes,
         tables={name: nodes[name] for name in pipeline.tables},
         seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+        peak_memory_bytes=peak_memory(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from traceback import format_exception
 
 import stamina
 
@@ -33,7 +34,7 @@ def execute(work: Work, name: str) -> NodeRun:
     except UsageError:
         raise
     except Exception as error:
-        done = NodeRun(name, "failed", step.reason, error=describe(error), attempts=len(retried) + 1)
+        done = NodeRun(name, "failed", step.reason, error=describe(error), traceback="".join(format_exception(error)))
     done = replace(
         done,
         attempts=len(retried) + 1,
