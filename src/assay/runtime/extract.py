@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from narwhals import col
+from narwhals import col, sum_horizontal
 
 from assay.model.check import Verdict
 from assay.model.data import DataFile, Manifest
@@ -19,7 +19,7 @@ from assay.model.ports import Destination, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
-from assay.model.source import LINE, POSITION, REASONS, Slice
+from assay.model.source import LINE, POSITION, REASONS, Csv, Slice
 from assay.runtime.work import Work
 from assay.sources import files, lines
 
@@ -74,18 +74,40 @@ def _read(work: Work, name: str, part: Slice, session: Session, attempt: int) ->
     source = work.pipeline.sources[name]
     header = lines.header_of(source, part.identity.path)
     folder = work.warehouse.folder(work.dataset(name), work.handle.id)
-    to = Destination(work.warehouse.root, folder, f"{work.handle.id}-{attempt}", _stored(work, name))
+    to = Destination(work.warehouse.root, folder, work.prefix(attempt), _stored(work, name))
     undeclared = tuple(column for column in header if column not in source.columns)
     survey = lines.survey(source, part.identity.path)
     if survey.plain:
         written = session.write(session.open_csv(source, header, part, survey.newline), to)
         unfit = sum(file.stats[POSITION].nulls for file in written)
-        # Many lines and no row: the engine and this look at the file disagree on what a line is.
-        nothing = not written and survey.lines > 1
-        if not session.lines_left_out() and not unfit and not nothing:
+        left_out = session.lines_left_out()
+        if not left_out and not unfit and _all_fields_read(source, header, part, session, survey, written):
             return Read(written, (), undeclared)
         _remove(work, written)
     return _read_line_by_line(work, name, part, session, header, to, undeclared)
+
+
+def _all_fields_read(
+    source: Csv, header: list[str], part: Slice, session: Session, survey: lines.Survey, written: tuple[DataFile, ...]
+) -> bool:
+    """Return whether every delimiter of a file parts two of its fields or stands in one.
+
+    The engine says nothing of empty fields behind the last column, nor of lines that it takes for another's.
+    """
+    width = len(header)
+    named = sum(name.count(source.delimiter) for name in header)
+    left = survey.delimiters - named - (width - 1) * (1 + sum(file.rows for file in written))
+    if left <= 0:
+        return not left and bool(written or survey.lines <= 1)
+    every = {f"c{n}": "VARCHAR" for n in range(width)}
+    texts = session.open_csv(replace(source, columns=every, nulls=()), list(every), part, survey.newline)
+    within = [
+        col(name).str.len_chars() - col(name).str.replace_all(source.delimiter, "", literal=True).str.len_chars()
+        for name in every
+    ]
+    ((found,),) = session.fetch(texts.select(sum_horizontal(*within).sum()))
+    session.lines_left_out()
+    return bool(left == found)
 
 
 def _read_line_by_line(

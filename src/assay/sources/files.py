@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from assay.model.errors import SourceError
 from assay.model.source import Csv, FileIdentity, Slice
+from assay.sources.physical import CHUNK, is_packed, opened
 
 _WILD = set("*?[")
 _RACY_NS = 2_000_000_000
@@ -42,7 +43,10 @@ def find(source: Csv, base: Path) -> list[Delivery]:
 
 
 def identify(delivery: Delivery, known: Slice | None) -> Delivery:
-    """Return the delivery with its sha256, taken from the known slice where the file cannot have changed since."""
+    """Return the delivery with its sha256, taken from the known slice where the file cannot have changed since.
+
+    Raises SourceError for a file that cannot be read or unpacked to its end: found later, that would cost a run.
+    """
     now = delivery.identity
     if known is not None and _untouched(now, known):
         return Delivery(delivery.name, _with_hash(now, known.identity.sha256))
@@ -51,6 +55,10 @@ def identify(delivery: Delivery, known: Slice | None) -> Delivery:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceError(f"{now.path}: {error.strerror or error}.") from None
+    if is_packed(now.path):
+        with opened(now.path) as unpacked:
+            while unpacked.read(CHUNK):
+                pass
     return Delivery(delivery.name, _with_hash(now, digest))
 
 

@@ -11,8 +11,15 @@ from assay.model.source import EXTRACTED_ON, LINE, POSITION, REASONS, SLICE_BIT,
 REJECT_ERRORS = "assay_reject_errors"
 REJECT_SCANS = "assay_reject_scans"
 
+_BAD_BYTES = "bad_bytes"
 _LINE_ENDS = {"\n": r"\n", "\r\n": r"\r\n"}
 """As DuckDB wants them spelled."""
+_GLOB = re.compile(r"[*?[]")
+_FIRST_DAY, _LAST_DAY = "date '0001-01-01'", "date '9999-12-31'"
+"""Those that lakes and Python can hold."""
+_FRACTION = "([.][0-9]{0,6}0*)?"
+_CUT = "[.][0-9]{6}0*[1-9]"
+_OFFSET = ":.*[+-][0-9:]*[1-9]"
 _SHOWN = 80
 """Of a value that does not fit, so many characters are shown in its reason."""
 
@@ -33,17 +40,21 @@ def plain_query(source: Csv, header: Sequence[str], part: Slice, newline: str) -
 
 
 def mended_query(source: Csv, header: Sequence[str], part: Slice, path: str) -> str:
-    """Return a SELECT of a file whose lines begin with record and line number, with the reasons of rows that misfit."""
+    """Return a SELECT of a file whose lines begin with record number, line number, and 1 where their bytes are bad.
+
+    Rows that misfit have their reasons, as a JSON array; it may be empty where the bytes are bad.
+    """
     place = _places(header)
-    columns = {"n": "BIGINT", LINE: "BIGINT"} | _texts(header)
+    columns = {"n": "BIGINT", LINE: "BIGINT", _BAD_BYTES: "BIGINT"} | _texts(header)
     read = _read_csv(source, path, columns, "\n", header=False)
     reasons = ", ".join(
         f"case when {_misfit(place[name], kind)} then {_reason(name, place[name], kind)} end"
         for name, kind in source.columns.items()
     )
+    found = f"list_filter([{reasons}], lambda x: x is not null)"
     return (
         f"select {_typed(source, place)}, {part.number << SLICE_BIT}::bigint + n as {POSITION}, {_delivery(part)}, "
-        f"{LINE}, nullif(to_json(list_filter([{reasons}], lambda x: x is not null))::varchar, '[]') as {REASONS} "
+        f"{LINE}, case when {_BAD_BYTES} = 1 or len({found}) > 0 then to_json({found})::varchar end as {REASONS} "
         f"from {read}"
     )
 
@@ -73,8 +84,13 @@ def _read_csv(source: Csv, path: str, columns: dict[str, str], newline: str, *, 
         f"rejects_table = {quoting.text(REJECT_ERRORS)}",
         f"rejects_scan = {quoting.text(REJECT_SCANS)}",
         "rejects_limit = 0",
+        # By itself, DuckDB unpacks by more endings than assay does, and takes folders such as c0=1 for columns.
+        f"compression = {quoting.text('gzip' if path.lower().endswith('.gz') else 'none')}",
+        "hive_partitioning = false",
     ]
-    return f"read_csv({quoting.text(path)}, {', '.join(options)})"
+    # DuckDB would take a file called a[1].csv for a pattern, and read a1.csv.
+    literal = _GLOB.sub(r"[\g<0>]", path)
+    return f"read_csv({quoting.text(literal)}, {', '.join(options)})"
 
 
 def _typed(source: Csv, place: dict[str, str]) -> str:
@@ -91,28 +107,42 @@ def _delivery(part: Slice) -> str:
 def _misfit(column: str, kind: str) -> str:
     """Return a condition that is true for a text that is not exactly a value of the type.
 
-    The engine's own casts round 1.5 to a whole number, cut digits behind the point, drop the time from a date, and
-    read "infinity" as one; each of these would change data without a trace.
+    The engine's own casts round 1.5 to a whole number, cut digits behind the point, drop the time from a date and the
+    date from a time, read "epoch" as a date and 1e999 as infinity; each would change data without a trace.
     """
     cast = f"try_cast({column} as {kind})"
     match kind:
         case "VARCHAR":
             return "false"
         case "INTEGER" | "BIGINT":
-            wrong = f"{cast} is null or not regexp_full_match({column}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
+            wrong = _unlike(column, "[+-]?[0-9]+([.]0*)?")
         case "DATE":
             wrong = (
-                f"{cast} is null or not isfinite({cast}) "
+                f"{cast} not between {_FIRST_DAY} and {_LAST_DAY} or {_unlike(column, '[0-9].*')} "
                 f"or try_cast({column} as timestamp) is distinct from {cast}::timestamp"
             )
+        case "TIME":
+            # Midnight at the end of a day is none that lakes can hold.
+            wrong = f"{_unlike(column, f'[0-9]+:[0-9]+(:[0-9]+{_FRACTION})?')} or {cast} = time '24:00:00'"
         case "TIMESTAMP" | "TIMESTAMPTZ":
-            wrong = f"{cast} is null or not isfinite({cast})"
+            # A TIMESTAMP's offset would be dropped, and so the value be another moment.
+            cut = f"{_CUT}|{_OFFSET}" if kind == "TIMESTAMP" else _CUT
+            wrong = (
+                f"try_cast({column} as timestamp)::date not between {_FIRST_DAY} and {_LAST_DAY} "
+                f"or {_unlike(column, '[0-9].*')} or regexp_matches({column}, '{cut}')"
+            )
+        case "REAL" | "DOUBLE":
+            wrong = f"isinf({cast}) and {_unlike(column, '[^0-9]*')} or contains({column}, '_')"
         case _ if scale := re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind):
             digits = f"([0-9]+([.][0-9]{{0,{scale[1]}}}0*)?|[.][0-9]{{1,{max(int(scale[1]), 1)}}}0*)"
-            wrong = f"{cast} is null or not regexp_full_match({column}, '\\s*[+-]?{digits}\\s*')"
+            wrong = _unlike(column, f"[+-]?{digits}")
         case _:
-            wrong = f"{cast} is null"
-    return f"({column} is not null and coalesce({wrong}, true))"
+            wrong = "false"
+    return f"({column} is not null and coalesce({cast} is null or {wrong}, true))"
+
+
+def _unlike(column: str, pattern: str) -> str:
+    return f"not regexp_full_match({column}, '\\s*{pattern}\\s*')"
 
 
 def _reason(name: str, column: str, kind: str) -> str:
