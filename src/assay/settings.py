@@ -8,11 +8,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from assay.model.errors import SettingsError, near_miss
 
 FILE = "assay.toml"
+WhenBusy = Literal["wait", "stop"]
+Log = Literal["auto", "lines", "json", "none"]
+_CHOICES: Mapping[str, tuple[str, ...]] = {"when_busy": get_args(WhenBusy), "log": get_args(Log)}
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*", re.IGNORECASE)
 
 
@@ -32,10 +35,12 @@ class Settings:
     """Memory of the engine, beyond which it spills to disk."""
     rejected_share: float = 0.05
     """Share of rejected rows, 0 to 1, above which a table blocks the publish."""
-    when_busy: Literal["wait", "stop"] = "wait"
+    when_busy: WhenBusy = "wait"
     """What a run does while another run of its pipeline is at work."""
     busy_seconds: float = 600.0
     """How long it waits."""
+    log: Log = "auto"
+    """What a command tells of a run on standard error: progress on a terminal and lines elsewhere, or one kind."""
     pipelines: Mapping[str, str] = field(default_factory=dict)
     """Short name -> "module:object"."""
     folder: str = "."
@@ -109,17 +114,17 @@ def _read(name: str, kind: str, value: Any) -> Any:
         return number
     if not isinstance(value, str) or not value.strip():
         raise TypeError
-    if (name == "when_busy" and value not in ("wait", "stop")) or (
-        name == "memory_limit" and not _SIZE.fullmatch(value)
-    ):
+    if value not in _CHOICES.get(name, (value,)) or (name == "memory_limit" and not _SIZE.fullmatch(value)):
         raise ValueError
     return value
 
 
 def _wanted(name: str, kind: str) -> str:
+    if name in _CHOICES:
+        *others, last = map(repr, _CHOICES[name])
+        return f"{', '.join(others)} or {last}"
     named = {
         "rejected_share": "a share from 0 to 1",
-        "when_busy": "'wait' or 'stop'",
         "memory_limit": "a size such as 1GB",
         "pipelines": "a table of names",
     }

@@ -68,7 +68,7 @@ UNREADABLE = {
 }
 """Files that are not what they are taken for."""
 WRONG_COMMANDS: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = [
-    (("rum",), ("'rum'", "Did you mean 'run'?")),
+    (("rum",), ("'rum'", "Did you mean", "'run'")),
     (("run",), ("Missing argument 'PIPELINE'",)),
     (("run", "orders", "--sorce", "x=y"), ("'--sorce'", "'--source'")),
     (("run", "order"), ("'order' is no pipeline of assay.toml. Did you mean 'orders'?",)),

@@ -47,7 +47,7 @@ def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
 @options.warehouse
 @options.as_json
 def sql(query: str, warehouse: str | None, as_json: bool) -> None:
-    """Run QUERY over the published tables: "select * from gold.daily_revenue".
+    """Run QUERY, in SQL, over the published tables.
 
     All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
     """

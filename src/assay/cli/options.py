@@ -50,7 +50,7 @@ warehouse = click.option("--warehouse", metavar="DIR", help="Folder of the lake 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 pipeline = click.argument("pipeline")
 workers = click.option(
-    "--workers", type=click.IntRange(min=1), help="Tables computed side by side (default: one a core)."
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Tables computed side by side (default: one a core)."
 )
 
 _reading = (

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import sys
-from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -14,8 +13,8 @@ import click
 from assay import platform
 from assay.cli import options
 from assay.cli.printing import put
+from assay.cli.telling import watch
 from assay.model.run import RunResult
-from assay.observe.progress import progress
 from assay.observe.summary import aligned, summary
 
 
@@ -52,14 +51,20 @@ def bronze(pipeline: str, **given: Any) -> None:
 @click.command()
 @options.of_layer
 def silver(pipeline: str, **given: Any) -> None:
-    """Run the layer silver of PIPELINE, from what bronze holds; the sources may be gone."""
+    """Run the layer silver of PIPELINE, from what bronze holds.
+
+    The sources may be gone.
+    """
     _run(pipeline, layers=("silver",), **given)
 
 
 @click.command()
 @options.of_layer
 def gold(pipeline: str, **given: Any) -> None:
-    """Run the layer gold of PIPELINE, from what silver holds; the sources may be gone."""
+    """Run the layer gold of PIPELINE, from what silver holds.
+
+    The sources may be gone.
+    """
     _run(pipeline, layers=("gold",), **given)
 
 
@@ -73,7 +78,10 @@ def incremental(pipeline: str, **given: Any) -> None:
 @click.command()
 @options.of_backfill
 def backfill(pipeline: str, **given: Any) -> None:
-    """Compute PIPELINE anew from what its first layer holds; the sources may be gone."""
+    """Compute PIPELINE anew from what its first layer holds.
+
+    The sources may be gone.
+    """
     _run(pipeline, backfill=True, **given)
 
 
@@ -84,13 +92,13 @@ def resume(pipeline: str, as_json: bool, **given: Any) -> None:
 
     What it staged is kept; the tables that failed and what follows from them are computed, and all is published.
     """
-    with _progress(quiet=as_json) as observers:
+    with watch(quiet=as_json) as observers:
         result = platform.resume(pipeline, observers=observers, **_settled(given))
     _tell(result, given["warehouse"], as_json=as_json)
 
 
 def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
-    with _progress(quiet=as_json) as observers:
+    with watch(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(given))
     _tell(result, given["warehouse"], as_json=as_json)
 
@@ -110,12 +118,6 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 def _settled(given: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in given.items() if name != "workers"}
     return {**rest, "settings": platform.current_settings(workers=given["workers"])}
-
-
-def _progress(*, quiet: bool) -> Any:
-    if quiet or not sys.stderr.isatty():
-        return nullcontext(())
-    return progress()
 
 
 def _what_next(result: RunResult, warehouse: str | None) -> str:

@@ -66,3 +66,10 @@ def near_miss(name: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest of the known names, or an empty string."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in one line: its kind, unless it is one of assay's own, and its first line."""
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    return first if isinstance(error, AssayError) else f"{type(error).__name__}: {first}".rstrip(": ")

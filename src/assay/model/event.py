@@ -23,6 +23,8 @@ class RunStarted:
     pipeline: str
     run: int | None
     as_of: dt.date
+    nodes: int
+    """How many sources, views and tables will end."""
     at: dt.datetime = field(default_factory=_now)
 
 

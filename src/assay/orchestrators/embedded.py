@@ -12,12 +12,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 
-from assay.model.errors import ConflictError, LeaseError
+from assay.model.errors import ConflictError, LeaseError, describe
 from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer, RunEnded, RunStarted
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
-from assay.runtime.execute import blocked, describe, execute, skipped
+from assay.runtime.execute import blocked, execute, skipped
 from assay.runtime.gate import judge
 from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
@@ -57,14 +57,14 @@ class Embedded:
         for left in reversed(range(_REPLANS)):
             plan = self._plan(pipeline, traced, options)
             if plan.nothing_to_do:
-                self._tell(RunStarted(pipeline.name, None, options.as_of))
+                self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(_nothing_done(pipeline, plan, began))
             self.warehouse.warm_up()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
             nodes: dict[str, NodeRun] = {}
             try:
-                self._tell(RunStarted(pipeline.name, handle.id, options.as_of))
+                self._tell(RunStarted(pipeline.name, handle.id, options.as_of, len(plan.steps)))
                 # Others may have published while this run waited for its turn.
                 work = replace(work, plan=self._plan(pipeline, traced, options))
                 self.warehouse.record_plan(handle, to_record(pipeline, work.plan))
@@ -91,7 +91,7 @@ class Embedded:
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
         nodes: dict[str, NodeRun] = {}
         try:
-            self._tell(RunStarted(pipeline.name, handle.id, found.plan.options.as_of))
+            self._tell(RunStarted(pipeline.name, handle.id, found.plan.options.as_of, len(found.plan.steps)))
             return self._carry_out(work, nodes, began, found.kept)
         except BaseException as error:
             if (ended := self._abandon(work, nodes, error, began)) is not None:

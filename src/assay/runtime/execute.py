@@ -8,7 +8,7 @@ from traceback import format_exception
 
 import stamina
 
-from assay.model.errors import AssayError, UsageError
+from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.runtime.extract import extract
@@ -60,13 +60,6 @@ def blocked(work: Work, name: str, by: str) -> NodeRun:
     """Return the record of a node that could not run because of one it reads."""
     base = None if name in work.pipeline.views else work.base(name)
     return NodeRun(name, "blocked", f"{by} failed", base.rows if base else None, attempts=0)
-
-
-def describe(error: BaseException) -> str:
-    """Return an error in one line: its kind, unless it is one of assay's own, and its first line."""
-    text = str(error).strip().splitlines()
-    first = text[0] if text else ""
-    return first if isinstance(error, AssayError) else f"{type(error).__name__}: {first}".rstrip(": ")
 
 
 def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:

@@ -1,0 +1,62 @@
+"""A run as plain lines while it is under way: what a pipe, a file or a CI log keeps."""
+
+from __future__ import annotations
+
+import threading
+
+from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer
+from assay.model.run import NodeRun
+from assay.observe.saying import say
+
+
+def lines() -> Observer:
+    """Return an observer that says what each source, view and table did, under a banner for each layer."""
+    begun: set[str] = set()
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, NodeStarted):
+            announce(event.name, event.kind)
+        elif isinstance(event, NodeEnded) and event.node.status != "skipped":
+            announce(event.node.name, event.kind)
+            say(_line(event.node, event.kind))
+
+    def announce(name: str, kind: NodeKind) -> None:
+        layer = name.partition("_")[0]
+        with lock:
+            if kind == "table" and layer not in begun:
+                begun.add(layer)
+                say(f"=== {layer} ===")
+
+    return tell
+
+
+def tell_traceback(event: Event) -> None:
+    """Say where in the code a table failed."""
+    if isinstance(event, NodeEnded) and event.node.traceback:
+        say(f"{event.node.name}: {event.node.traceback.rstrip()}")
+
+
+def _line(node: NodeRun, kind: NodeKind) -> str:
+    tries = f" ({node.attempts} attempts)" if node.attempts > 1 else ""
+    match node.status:
+        case "failed":
+            return f"{node.name}: failed{tries}: {node.error}"
+        case "blocked":
+            return f"{node.name}: blocked: {node.reason}"
+        case "written" | "computed":
+            return f"{node.name}: {_what_it_did(node, kind)} in {node.seconds:.2f} s{tries}"
+        case _:
+            return f"{node.name}: {node.status}{tries}"
+
+
+def _what_it_did(node: NodeRun, kind: NodeKind) -> str:
+    rows = node.rows or 0
+    if kind != "table":
+        return f"{'read' if kind == 'source' else 'computed'} {_rows(rows)}"
+    written = node.ledger.written
+    return f"wrote {_rows(rows)}" if written == rows else f"wrote {_rows(written)}, now {rows:,},"
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} {'row' if number == 1 else 'rows'}"

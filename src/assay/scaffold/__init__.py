@@ -1,0 +1,1 @@
+"""A new pipeline: the files a user begins with, made from readable templates."""
