@@ -8,7 +8,7 @@ SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-faults check format rows golden lock clean
+.PHONY: help setup demo test test-faults check format rows golden bench bench-large lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ build/rows/faults.json: $(READY) $(SOURCES)
 golden: $(READY) ## compare a run on the file DATA=... with the golden counts
 	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }
 	$(BIN)/python benchmarks/golden.py $(DATA)
+
+bench: $(READY) ## measure against the floor and the targets (ARGS="--runs 9", DATA=...); some minutes
+	$(BIN)/python -m benchmarks.bench $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-large: $(READY) ## the same with 1.5 million rows; with ARGS=--huge 15 million, once
+	$(BIN)/python -m benchmarks.bench --large $(ARGS)
 
 lock: $(READY) ## make uv.lock and requirements.lock from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write

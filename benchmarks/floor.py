@@ -45,8 +45,8 @@ ORDER = (
 
 def build(file: Path, folder: Path, as_of: date, *, workers: int, memory_limit: str) -> None:
     """Write every table to a file or, if it is one of bronze, a folder of months, named after it."""
-    config = {"threads": "1", "memory_limit": memory_limit, "temp_directory": str(folder / "spill")}
-    connection = duckdb.connect(config=config)
+    spill = str(folder / "spill")
+    connection = duckdb.connect(config={"threads": "1", "memory_limit": memory_limit, "temp_directory": spill})
     kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
     connection.execute(
         f"""
@@ -64,7 +64,7 @@ def build(file: Path, folder: Path, as_of: date, *, workers: int, memory_limit: 
             _variables(cursor, file, as_of)
             cursor.execute(_copy(table, folder))
 
-    # One thread for each of two queries is faster than two threads for one: 2.3 s became 1.6.
+    # Each of two queries on a thread of its own is faster than one after another on two threads.
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(write, table) for table in ORDER]:
             done.result()

@@ -48,23 +48,39 @@ FROM loaded AS l
 SEMI JOIN (SELECT booking_id, extraction_month FROM loaded GROUP BY ALL HAVING count(*) > 1) AS r
     ON l.booking_id IS NOT DISTINCT FROM r.booking_id AND l.extraction_month IS NOT DISTINCT FROM r.extraction_month;
 
-CREATE MACRO copy_number(name) AS row_number() OVER (
-    PARTITION BY name, booking_id, extraction_month ORDER BY position
-);
-CREATE TABLE copy_customer AS SELECT position FROM repeated QUALIFY copy_number(customer_id) > 1;
-CREATE TABLE copy_vehicle_type AS SELECT position FROM repeated QUALIFY copy_number(vehicle_type_name) > 1;
-CREATE TABLE copy_pickup AS SELECT position FROM repeated QUALIFY copy_number(pickup_location) > 1;
-CREATE TABLE copy_drop AS SELECT position FROM repeated QUALIFY copy_number(drop_location) > 1;
-CREATE TABLE copy_booking_status AS SELECT position FROM repeated QUALIFY copy_number(booking_status_name) > 1;
-CREATE TABLE copy_payment_method AS SELECT position FROM repeated QUALIFY copy_number(payment_method_name) > 1;
-CREATE TABLE copy_booking AS SELECT position FROM repeated QUALIFY copy_number('') > 1;
+CREATE TABLE copy_customer AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY customer_id, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_vehicle_type AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY vehicle_type_name, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_pickup AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY pickup_location, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_drop AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY drop_location, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_booking_status AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY booking_status_name, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_payment_method AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY payment_method_name, booking_id, extraction_month ORDER BY position) > 1;
+CREATE TABLE copy_booking AS
+SELECT position FROM repeated
+QUALIFY row_number() OVER (PARTITION BY booking_id, extraction_month ORDER BY position) > 1;
 CREATE TABLE copy_ride AS
-SELECT position FROM repeated WHERE booking_status_name = 'Completed' QUALIFY copy_number('') > 1;
+SELECT position FROM repeated
+WHERE booking_status_name = 'Completed'
+QUALIFY row_number() OVER (PARTITION BY booking_id, extraction_month ORDER BY position) > 1;
 CREATE TABLE copy_cancelled_ride AS
-SELECT position FROM repeated WHERE coalesce(cancelled_by_customer, cancelled_by_driver) IS NOT NULL
-QUALIFY copy_number('') > 1;
+SELECT position FROM repeated
+WHERE cancelled_by_customer IS NOT NULL OR cancelled_by_driver IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY booking_id, extraction_month ORDER BY position) > 1;
 CREATE TABLE copy_incompleted_ride AS
-SELECT position FROM repeated WHERE incomplete_rides IS NOT NULL QUALIFY copy_number('') > 1;
+SELECT position FROM repeated
+WHERE incomplete_rides IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY booking_id, extraction_month ORDER BY position) > 1;
 
 -- Silver, dimensions: numbered by first appearance; of places, all pickups come before all drops.
 
