@@ -36,7 +36,8 @@ def find(source: Csv, base: Path) -> list[Delivery]:
     if pattern == root / pattern.name and not _WILD & set(pattern.name):
         paths = [pattern]
     else:
-        paths = sorted(Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file())
+        # A pattern with two ** finds a file more than once.
+        paths = sorted({Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file()})
         if not paths:
             raise SourceError(f"No file matches {source.path}.")
     return [Delivery(PurePosixPath(p.relative_to(root)).as_posix(), _stat(p)) for p in paths]
