@@ -2,13 +2,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := build/docs-env
 PYTEST := $(BIN)/pytest -n auto
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-faults check format rows golden bench bench-large lock clean
+.PHONY: help setup demo test test-faults check format docs rows golden bench bench-large lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,13 @@ format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(DOCS)/.ready ## build the site of docs/ into build/docs; a broken link fails
+	$(DOCS)/bin/zensical build --clean --strict
+
+$(DOCS)/.ready: requirements-docs.lock tools/setup.sh
+	@tools/setup.sh $(DOCS) requirements-docs.lock
+	@touch $@
+
 rows: build/rows/test.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
 	@$(BIN)/python tools/rows.py $^
 
@@ -62,7 +70,7 @@ bench: $(READY) ## measure against the floor and the targets (ARGS="--runs 9", D
 bench-large: $(READY) ## the same with 1.5 million rows; with ARGS=--huge 15 million, once
 	$(BIN)/python -m benchmarks.bench --large $(ARGS)
 
-lock: $(READY) ## make uv.lock and requirements.lock from pyproject.toml
+lock: $(READY) ## make the locks from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write
 
 clean: ## remove everything that make makes

@@ -1,4 +1,4 @@
-"""Checks that pyproject.toml, uv.lock and requirements.lock say the same; with --write, makes both locks anew."""
+"""Checks that pyproject.toml, uv.lock and what is exported from it say the same; with --write, makes the locks anew."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 UV = Path(sys.executable).parent / "uv"
-REQUIREMENTS = Path("requirements.lock")
-HEADER = "# The environment of `make setup`, exported from uv.lock by `make lock`. Do not edit.\n"
-EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--group=dev", "--no-header"]
+HEADER = "# The environment of `make {target}`, exported from uv.lock by `make lock`. Do not edit.\n"
+EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--no-header"]
+EXPORTED = {
+    Path("requirements.lock"): ("setup", "--group=dev"),
+    Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
+}
+"""File -> the target that makes its environment, and what goes into it."""
 INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
 
 
@@ -20,31 +24,34 @@ def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([UV, "--no-config", *arguments], env=environment, text=True, capture_output=True, check=False)
 
 
-def exported() -> str:
-    """Return what requirements.lock should hold by uv.lock."""
-    result = uv(*EXPORT)
+def exported(path: Path) -> str:
+    """Return what a file should hold by uv.lock."""
+    target, group = EXPORTED[path]
+    result = uv(*EXPORT, group)
     if result.returncode:
         sys.exit(result.stderr)
-    return HEADER + result.stdout
+    return HEADER.format(target=target) + result.stdout
 
 
 def write() -> int:
-    """Make uv.lock from pyproject.toml, and requirements.lock from uv.lock."""
+    """Make uv.lock from pyproject.toml, and the others from uv.lock."""
     result = uv("lock")
     print(result.stderr, end="")
     if result.returncode == 0:
-        REQUIREMENTS.write_text(exported())
+        for path in EXPORTED:
+            path.write_text(exported(path))
     return result.returncode
 
 
 def check() -> int:
-    """Return 0 where both locks are current; needs no network."""
+    """Return 0 where all locks are current; needs no network."""
     if uv("lock", "--check", "--offline").returncode:
         print("uv.lock does not fit pyproject.toml: run `make lock`.", file=sys.stderr)
         return 1
-    if REQUIREMENTS.read_text() != exported():
-        print("requirements.lock does not fit uv.lock: run `make lock`.", file=sys.stderr)
-        return 1
+    for path in EXPORTED:
+        if not path.is_file() or path.read_text() != exported(path):
+            print(f"{path} does not fit uv.lock: run `make lock`.", file=sys.stderr)
+            return 1
     print("The locks are current.")
     return 0
 

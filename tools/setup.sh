@@ -1,9 +1,11 @@
 #!/bin/sh
-# Makes the environment in the folder $1 from requirements.lock: with uv where it is on the PATH, else with venv and pip.
+# Makes the environment in the folder $1 from the lock $2: with uv where it is on the PATH, else with venv and pip.
+# Without $2 it is requirements.lock, and assay itself is installed from this folder.
 # PYTHON names the interpreter; without it the first one found that is new enough is taken.
 set -eu
 
 venv=$1
+lock=${2:-requirements.lock}
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 
 fail() {
@@ -23,8 +25,8 @@ if command -v uv >/dev/null 2>&1; then
   [ -z "${PYTHON:-}" ] || [ -n "$python" ] || fail "PYTHON=$PYTHON does not run, or is older than Python 3.11."
   echo "make setup: $venv with $(uv --version)"
   uv venv --quiet --clear --python "${python:->=3.11}" "$venv"
-  uv pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r requirements.lock
-  uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
+  uv pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
+  [ -n "${2:-}" ] || uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
 else
   [ -n "$python" ] || fail "no Python 3.11 or newer was found (looked for ${PYTHON:-python3, python3.14 ... python3.11})." \
     "Install one, or name it: make setup PYTHON=/path/to/python3"
@@ -33,6 +35,6 @@ else
   echo "make setup: $venv with $("$python" --version) and pip"
   "$python" -m venv --clear "$venv"
   pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
-  $pip install --no-deps --require-hashes -r requirements.lock
-  $pip install --no-deps --no-build-isolation -e .
+  $pip install --no-deps --require-hashes -r "$lock"
+  [ -n "${2:-}" ] || $pip install --no-deps --no-build-isolation -e .
 fi
