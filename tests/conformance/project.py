@@ -120,6 +120,7 @@ WRONG_SETTINGS: Sequence[tuple[str, Mapping[str, str], str]] = [
     ("", {"rejected_share": "nan"}, "ASSAY_REJECTED_SHARE is 'nan'; it should be a share from 0 to 1."),
     ("", {"when_busy": "maybe"}, "ASSAY_WHEN_BUSY is 'maybe'; it should be 'wait' or 'stop'."),
     ("", {"memory_limit": "lots"}, "ASSAY_MEMORY_LIMIT"),
+    ('log = "loud"', {}, "assay.toml: log is 'loud'; it should be 'auto', 'lines', 'json' or 'none'."),
     ("", {"warehouse": ""}, "ASSAY_WAREHOUSE"),
 ]
 """The text of assay.toml, variables, and what people must be told."""

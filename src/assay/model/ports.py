@@ -111,7 +111,7 @@ class Engine(Protocol):
         """Open a session for one worker."""
 
     def interrupt(self) -> None:
-        """Make the sessions that are open stop what they compute, with an error."""
+        """Make the sessions that are open stop what they compute, with an error; no more are opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import duckdb
 
 from assay.engines.duckdb.session import DuckDbSession
+from assay.model.errors import RunError
 
 
 class DuckDbEngine:
@@ -20,6 +21,7 @@ class DuckDbEngine:
         self._spill = tempfile.TemporaryDirectory(prefix="assay-spill-", dir=spill_folder)
         self._lock = threading.Lock()
         self._open: set[duckdb.DuckDBPyConnection] = set()
+        self._interrupted = False
         self._connection = duckdb.connect(
             config={
                 "threads": str(threads),
@@ -38,6 +40,9 @@ class DuckDbEngine:
         """Open a session; what it held is dropped at its end."""
         cursor = self._connection.cursor()
         with self._lock:
+            if self._interrupted:
+                # What was stopped would otherwise begin again, as a retry.
+                raise RunError("The run was interrupted.")
             self._open.add(cursor)
         try:
             yield DuckDbSession(cursor)
@@ -47,8 +52,9 @@ class DuckDbEngine:
             cursor.close()
 
     def interrupt(self) -> None:
-        """Make the sessions that are open stop what they compute, with an error."""
+        """Make the sessions that are open stop what they compute, with an error; no more are opened."""
         with self._lock:
+            self._interrupted = True
             for cursor in self._open:
                 cursor.interrupt()
 
