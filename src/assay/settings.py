@@ -15,7 +15,12 @@ from assay.model.errors import SettingsError, near_miss
 FILE = "assay.toml"
 WhenBusy = Literal["wait", "stop"]
 Log = Literal["auto", "lines", "json", "none"]
-_CHOICES: Mapping[str, tuple[str, ...]] = {"when_busy": get_args(WhenBusy), "log": get_args(Log)}
+Warnings = Literal["allow", "block"]
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "warnings": get_args(Warnings),
+    "when_busy": get_args(WhenBusy),
+    "log": get_args(Log),
+}
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*", re.IGNORECASE)
 
 
@@ -35,6 +40,8 @@ class Settings:
     """Memory of the engine, beyond which it spills to disk."""
     rejected_share: float = 0.05
     """Share of rejected rows, 0 to 1, above which a table blocks the publish."""
+    warnings: Warnings = "allow"
+    """Whether checks that warn let a run be published, or block it as those do that block."""
     when_busy: WhenBusy = "wait"
     """What a run does while another run of its pipeline is at work."""
     busy_seconds: float = 600.0

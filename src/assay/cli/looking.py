@@ -43,6 +43,34 @@ def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("table")
+@options.warehouse
+@options.as_json
+def profile(table: str, warehouse: str | None, as_json: bool) -> None:
+    """Show what each column of TABLE holds: nulls, distinct values, bounds."""
+    print_rows(*platform.profile(table, warehouse), as_json=as_json)
+
+
+@click.group()
+def quarantine() -> None:
+    """See the rows that were rejected, and why."""
+
+
+@quarantine.command(name="list")
+@options.warehouse
+@click.option("--run", type=click.IntRange(min=1), help="Those of one run (default: of all).")
+@click.option("--table", metavar="TABLE", help="Those of one table, or of one source.")
+@_limit(20, "How many rows to list.")
+@options.as_json
+def list_(warehouse: str | None, run: int | None, table: str | None, limit: int, as_json: bool) -> None:
+    """List rejected rows with all of their reasons, the newest run's first.
+
+    `row` is the line of the file as it came (base64 where it is no text in the file's encoding), or the row as JSON.
+    """
+    print_rows(*platform.quarantine(warehouse, run=run, table=table, limit=limit), as_json=as_json)
+
+
+@click.command()
 @click.argument("query")
 @options.warehouse
 @options.as_json

@@ -94,17 +94,20 @@ def resume(pipeline: str, as_json: bool, **given: Any) -> None:
     """
     with watch(quiet=as_json) as observers:
         result = platform.resume(pipeline, observers=observers, **_settled(given))
-    _tell(result, given["warehouse"], as_json=as_json)
+    _tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
 def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
     with watch(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(given))
-    _tell(result, given["warehouse"], as_json=as_json)
+    _tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
-def _tell(result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
+def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
     put(result.to_json() if as_json else summary(result))
+    if result.state == "failed" and not as_json:
+        # On standard error, so that the last line of the summary stays the last of what is printed there.
+        click.echo(f"When its cause is mended: {_program()} resume {pipeline}{_place(warehouse)}", err=True)
     if not result.ok:
         sys.exit(1)
     if result.state == "published" and not as_json:
@@ -121,8 +124,7 @@ def _settled(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _what_next(result: RunResult, warehouse: str | None) -> str:
-    place = f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
-    program = "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])
+    place, program = _place(warehouse), _program()
     last = [name for name, node in result.tables.items() if node.rows is not None][-1]
     layer, _, entity = last.partition("_")
     return "\n".join(
@@ -134,3 +136,11 @@ def _what_next(result: RunResult, warehouse: str | None) -> str:
             f"  {program} history{place}",
         )
     )
+
+
+def _place(warehouse: str | None) -> str:
+    return f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
+
+
+def _program() -> str:
+    return "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])

@@ -30,9 +30,14 @@ def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun],
             + (f" ({v.detail})" if v.detail else "")
             for node in judged.values()
             for v in node.verdicts
-            if v.blocks
+            if stops(v, work.settings)
         ]
     return judged, tuple(problems)
+
+
+def stops(verdict: Verdict, settings: Settings) -> bool:
+    """Return whether a verdict stops the publish: by its own action, or because the settings allow no warnings."""
+    return verdict.blocks or (settings.warnings == "block" and not verdict.passed and verdict.action == "warn")
 
 
 def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:

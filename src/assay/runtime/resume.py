@@ -13,7 +13,7 @@ from assay.model.ports import RecordedRun, State
 from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.runtime.delivery import plan_source
-from assay.runtime.gate import faults
+from assay.runtime.gate import faults, stops
 from assay.runtime.plan import Plan, dataset_of
 from assay.runtime.record import from_record, published
 from assay.runtime.trace import Traced
@@ -80,7 +80,7 @@ def _done(run: RecordedRun, name: str, pipeline: Pipeline, settings: Settings) -
     if body is None or body["status"] not in ("written", "unchanged", "computed"):
         return None
     node = NodeRun.from_json(name, body)
-    wrong = faults(pipeline, settings, node) or any(verdict.blocks for verdict in node.verdicts)
+    wrong = faults(pipeline, settings, node) or any(stops(verdict, settings) for verdict in node.verdicts)
     return None if wrong else node
 
 
