@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -45,7 +46,21 @@ class Shop:
     def __init__(self, folder: Path) -> None:
         self.lake, self.inbox = folder / "lake", folder / "inbox"
         self.inbox.mkdir()
+        self._kept = folder.with_name(f"{folder.name}-kept")
         self._stored: dict[str, int] = {}
+        self._stored_then: dict[str, int] = {}
+
+    def keep(self) -> None:
+        """Keep all as it is now, for `restore`."""
+        shutil.copytree(self.lake.parent, self._kept)
+        self._stored_then = self._stored
+
+    def restore(self) -> Shop:
+        """Make all as it was kept: in its own place, as Iceberg's metadata tells files by their whole paths."""
+        shutil.rmtree(self.lake.parent)
+        shutil.copytree(self._kept, self.lake.parent)
+        self._stored = self._stored_then
+        return self
 
     def orders(self, *lines: str, file: str = "orders.csv") -> Path:
         """Deliver a file of orders, each line an id, a customer and an amount."""

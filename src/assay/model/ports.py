@@ -250,4 +250,3 @@ class Warehouse(Protocol):
 
     def warm_up(self) -> None:
         """Load what a publish needs, while the engine works."""
-

@@ -13,7 +13,7 @@ from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.quality.checks import agree, count_orphans, total_of
 from assay.runtime.account import scalar
-from assay.runtime.work import Work, would_be
+from assay.runtime.work import Work, is_behind, would_be
 from assay.settings import Settings
 
 
@@ -65,8 +65,13 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
 
 
 def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mapping[str, NodeRun]) -> NodeRun:
-    """Judge a table's checks against other tables, where either side has new content or the table was computed."""
+    """Judge a table's checks against other tables, where either side has new content or the table was computed.
+
+    A table that was left out and is behind is judged by the run that computes it: layers may be run one by one.
+    """
     node = nodes[table.name]
+    if node.status == "skipped" and is_behind(work, table.name):
+        return node
     verdicts = [
         _verdict(work, table, check, session)
         for check in table.checks
@@ -82,7 +87,7 @@ def _verdict(work: Work, table: Table, check: CrossCheck, session: Session) -> V
         return Verdict(check.name, check.action, scalar(session, count_orphans(mine, check, other)))
     if (period := work.plan.periods.get(table.name)) is not None:
         # What is rebuilt for a period is judged by it: the rest of the table may wait for a run of its own.
-        mine, other = period.within(mine), period.within(other)
+        mine, other = period.within(mine, other)
     ((here,),) = session.fetch(total_of(mine, check.column, count=False))
     ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
     here, there = here or 0, there or 0

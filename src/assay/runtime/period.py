@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from assay.model.table import Table
 from assay.runtime.locality import is_local
 from assay.runtime.trace import Traced
 
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -38,9 +41,11 @@ class Period:
         first, last = (nw.lit(v) if isinstance(v, str) else nw.lit(v, nw.Date()) for v in (self.first, self.last))
         return (col(self.column) >= first) & (col(self.column) <= last)
 
-    def within(self, frame: Frame) -> Frame:
-        """Return the frame's rows of the period; all of them where it does not know the column."""
-        return frame.filter(self.holds) if self.column in frame.collect_schema().names() else frame
+    def within(self, *frames: Frame) -> tuple[Frame, ...]:
+        """Return the rows of the period of each frame; all rows of all where one of them does not know the column."""
+        kinds = {frame.collect_schema().get(self.column) for frame in frames}
+        known = None not in kinds and len(kinds) == 1
+        return tuple(frame.filter(self.holds) for frame in frames) if known else frames
 
     def __str__(self) -> str:
         span = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
@@ -48,9 +53,14 @@ class Period:
 
 
 def asked(options: RunOptions) -> str | None:
-    """Return the option by which a period was asked for, as it was written; raises UsageError for two of them."""
-    if options.month and options.date:
+    """Return the option by which a period was asked for, as it was written.
+
+    Raises UsageError for two of them, or a month that is none.
+    """
+    if options.month is not None and options.date is not None:
         raise UsageError("Give --month or --date, not both.")
+    if options.month is not None and not _MONTH.fullmatch(options.month):
+        raise UsageError(f"{options.month!r} is no month; write it as 2024-12.")
     return f"--month {options.month}" if options.month else f"--date {options.date}" if options.date else None
 
 

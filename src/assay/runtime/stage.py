@@ -17,10 +17,9 @@ from assay.quality.checks import count_own, unique
 from assay.runtime import account
 from assay.runtime.compute import compute, control_totals
 from assay.runtime.narrow import COMPLETE, Scope, affected_keys, scopes_of, serves, source_news, takes_only_new
-from assay.runtime.plan import leaves
 from assay.runtime.replace import Replaced, adds_to, replace_rows
 from assay.runtime.settle import settle
-from assay.runtime.work import Work, would_be
+from assay.runtime.work import Work, inputs_moved, would_be
 
 
 def stage_view(work: Work, name: str, session: Session, attempt: int, *, complete: bool = False) -> NodeRun:
@@ -48,13 +47,16 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
 def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     """Compute a table as its function over its inputs as they will stand, and stage what is new."""
     base = work.base(name)
-    if base is not None and work.plan.steps[name].action == "maybe" and not _inputs_moved(work, name, base):
+    if base is not None and work.plan.steps[name].action == "maybe" and not inputs_moved(work, name, base):
         return NodeRun(name, "unchanged", "what it reads turned out unchanged", base.rows)
     table = work.pipeline.tables[name]
+    views: list[NodeRun] = []
     for scope in scopes_of(work, table):
+        # Before the keys are looked for: those of a period are in the views too.
+        views += _complete_views(work, table, scope, session, attempt)
         staged = _stage(work, table, session, attempt, scope)
         if staged is not None:
-            return staged
+            return replace(staged, views=tuple(views))
     raise AssertionError("the last scope is everything, which always serves")
 
 
@@ -63,7 +65,6 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
     keys = affected_keys(work, table, scope, session) if scope.on else None
     if keys is not None and scope.mode == "keys" and not serves(work, table, keys, session):
         return None
-    views = _complete_views(work, table, scope, session, attempt)
     found = compute(work, table, session, scope, keys)
     if scope.mode == "new" and not adds_to(work, table, session, found.frame):
         return None
@@ -101,7 +102,6 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         verdicts=verdicts,
         quarantine=settled.quarantine,
         unaccounted=ledger.unaccounted(table.rows),
-        views=views,
     )
 
 
@@ -114,14 +114,6 @@ def _complete_views(work: Work, node: Node, scope: Scope, session: Session, atte
             done = stage_view(work, name, session, attempt, complete=True)
             computed += [*done.views, replace(done, views=())]
     return tuple(computed)
-
-
-def _inputs_moved(work: Work, name: str, base: Version) -> bool:
-    for read in leaves(work.pipeline, name):
-        now = would_be(work, read)
-        if now is None or any(base.inputs.get(dataset) != version for dataset, version in now.versions.items()):
-            return True
-    return False
 
 
 def _own_verdicts(

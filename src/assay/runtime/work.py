@@ -92,3 +92,21 @@ def would_be(work: Work, name: str) -> Dataset | None:
     if base is None:
         return None
     return Dataset(name, {dataset: base.id}, base.files, base.schema)
+
+
+def inputs_moved(work: Work, name: str, base: Version) -> bool:
+    """Return whether a table, as it was published, was made of other versions than those that will stand."""
+    for read in leaves(work.pipeline, name):
+        now = would_be(work, read)
+        if now is None or any(base.inputs.get(dataset) != version for dataset, version in now.versions.items()):
+            return True
+    return False
+
+
+def is_behind(work: Work, name: str) -> bool:
+    """Return whether a table that this run leaves out must be computed by the next: it, or one that it is made of."""
+    base = work.base(name)
+    if base is None or inputs_moved(work, name, base):
+        return True
+    reads = (read for read in leaves(work.pipeline, name) if read in work.pipeline.tables)
+    return any(work.plan.steps[read].action == "skip" and is_behind(work, read) for read in reads)
