@@ -163,13 +163,15 @@ def test_a_header_alone_gives_no_rows_and_warns_where_rows_are_counted(tmp_path:
     assert visits.query(query) == [("warn", 1)]
 
 
-@pytest.mark.parametrize("data", [HEADER, HEADER + "\n", HEADER + "\r\n", HEADER + "\n\n\n", f"\ufeff{HEADER}\n"])
-def test_a_header_alone_is_no_error_however_it_ends(tmp_path: Path, data: str) -> None:
+def test_a_header_alone_is_no_error_however_it_ends(tmp_path: Path) -> None:
     visits = Visits(tmp_path)
-    visits.deliver(data.encode())
+    forms = [HEADER, HEADER + "\n", HEADER + "\r\n", HEADER + "\n\n\n", f"\ufeff{HEADER}\n"]
+    for number, form in enumerate(forms):
+        visits.deliver(form.encode(), f"{number}.csv")
     result = visits.run()
     assert result.ok
-    assert (visits.kept(), visits.bad(), visits.query("from gold.day")) == ([], [], [])
+    assert result.nodes["visits"].ledger.read == {f"{number}.csv": 0 for number in range(len(forms))}
+    assert (visits.kept(), visits.bad_by_file(), visits.query("from gold.day")) == ([], {}, [])
 
 
 def test_columns_are_found_by_name_in_any_order_and_others_are_reported(tmp_path: Path) -> None:

@@ -47,16 +47,20 @@ def assert_true(visits: Visits, truth: Truth, result: RunResult) -> None:
     assert dict(visits.query("from gold.day")) == days
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("name", FORMS)
-def test_every_row_and_every_bad_line_of_a_large_file_is_where_it_belongs(tmp_path: Path, name: str, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "seed", "share"),
+    [*((name, 0, 0.2) for name in FORMS), ("plain", 1, 0.03), ("plain", 2, 0.6), ("CR LF", 3, 0.6)],
+)
+def test_every_row_and_every_bad_line_of_a_large_file_is_where_it_belongs(
+    tmp_path: Path, name: str, seed: int, share: float
+) -> None:
     form, encoding = FORMS[name]
-    visits, truth = Visits(tmp_path), generate(seed, 1_500, [0.03, 0.5][seed], form)
+    visits, truth = Visits(tmp_path), generate(seed, 1_500, share, form)
     visits.deliver(truth.data)
     assert_true(visits, truth, visits.run(encoding=encoding))
 
 
-@pytest.mark.parametrize("name", ["plain", "CR LF", "byte order mark", "UTF-16", "Latin-1"])
+@pytest.mark.parametrize("name", ["plain", "CR LF", "UTF-16"])
 def test_a_file_without_faults_loses_nothing(tmp_path: Path, name: str) -> None:
     form, encoding = FORMS[name]
     visits, truth = Visits(tmp_path), generate(7, 3_000, 0, form)
