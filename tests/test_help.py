@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 
+import click
 import pytest
 
 from assay.cli import app
@@ -45,16 +47,27 @@ def test_every_command_is_one_line_under_what_it_is_for() -> None:
     assert [line.split()[0] for line in lines] == list(app.assay.commands)
 
 
-@pytest.mark.parametrize("command", app.assay.commands)
+def commands_of(group: click.Group, *above: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command by the words that call it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *above, name)
+        else:
+            yield " ".join((*above, name)), command
+
+
+COMMANDS = dict(commands_of(app.assay))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_can_read_and_options_in_groups(command: str) -> None:
-    text = call(command, "--help").stdout
+    text = call(*command.split(), "--help").stdout
     assert max(map(len, text.splitlines())) <= 80
     found = sections(text)
     examples = found.get("Example") or found["Examples"]
     for line in examples:
-        program, name, *arguments = shlex.split(line)
-        assert (program, name) == ("assay", command)
-        app.assay.commands[command].make_context(command, arguments)
+        assert line.strip().startswith(f"assay {command}")
+        COMMANDS[command].make_context(command, shlex.split(line)[1 + len(command.split()) :])
     assert "Other options" not in found, "an option that is in no group"
     assert "--debug" in text
     assert ("--log" in text) is (command in {"run", "resume", "incremental", "backfill", "bronze", "silver", "gold"})

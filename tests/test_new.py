@@ -27,6 +27,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "cd corner_shop",
         "assay run corner_shop",
         "assay show gold_daily_revenue",
+        "assay quarantine list",
         "python -m pytest",
     ]
     return folder / "corner_shop"
@@ -55,6 +56,8 @@ def test_it_publishes_at_once_and_shows_what_the_quarantine_and_deduplication_ar
     tables = {name: (t["rows"], t["rejected"], t["deduplicated"]) for name, t in result["tables"].items()}
     assert result["state"] == "published"
     assert tables == {"bronze_order": (25, 0, 0), "silver_order": (23, 1, 1), "gold_daily_revenue": (2, 0, 0)}
+    listed = call("quarantine", "list", cwd=begun)
+    assert (listed.returncode, "silver_order" in listed.stdout) == (0, True)
     assert document(call("sql", "select node, reasons from meta.quarantine", "--json", cwd=begun)) == [
         {"node": "silver_order", "reasons": '["not_null(customer_id)"]'}
     ]

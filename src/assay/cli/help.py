@@ -42,7 +42,9 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
         'assay sql "select * from gold.daily_revenue order by ordered_on"',
         'assay sql "select * from meta.quarantine" --json',
     ),
+    "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),
+    "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --json"),
 }
 
 _GROUPS: Mapping[str, Sequence[str]] = {
@@ -92,17 +94,20 @@ class Command(click.Command):
         entries["Other options"] = [record for name, record in records.items() if name not in grouped]
         _write(formatter, entries)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, each as it is typed."""
-        if examples := _EXAMPLES.get(self.name or "", ()):
+        if examples := _EXAMPLES.get(ctx.command_path.partition(" ")[2], ()):
             with formatter.section("Examples" if len(examples) > 1 else "Example"):
                 for line in examples:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
 def finished(command: click.Command, *more: Any) -> click.Command:
-    """Return a command with what every command has: a help with examples, and the options in `more`."""
-    whole = Command(command.name, callback=command.callback, params=[*command.params], help=command.help)
+    """Return a command, or a group of them, with what all have: a help with examples, and the options in `more`."""
+    rest: dict[str, Any] = {"callback": command.callback, "params": [*command.params], "help": command.help}
+    if isinstance(command, click.Group):
+        return click.Group(command.name, [finished(one, *more) for one in command.commands.values()], **rest)
+    whole = Command(command.name, **rest)
     for option in more:
         option(whole)
     return whole

@@ -47,7 +47,7 @@ def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
 @options.warehouse
 @options.as_json
 def profile(table: str, warehouse: str | None, as_json: bool) -> None:
-    """Show what each column of TABLE holds: nulls, distinct values, bounds."""
+    """Show what the columns of TABLE hold: nulls, values, bounds."""
     print_rows(*platform.profile(table, warehouse), as_json=as_json)
 
 

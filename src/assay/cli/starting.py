@@ -39,4 +39,4 @@ def sample(pipeline: str, folder: Path, rows: int, seed: int) -> None:
 
 def _next_steps(name: str, folder: Path) -> list[str]:
     go = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    return [*go, f"assay run {name}", "assay show gold_daily_revenue", "python -m pytest"]
+    return [*go, f"assay run {name}", "assay show gold_daily_revenue", "assay quarantine list", "python -m pytest"]
