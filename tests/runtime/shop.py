@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,15 @@ class Shop:
 
     def run(self, *tables: Any, **arguments: Any) -> assay.RunResult:
         pipeline, arguments = self._arguments(tables, arguments)
+        return self._accounted(assay.run(pipeline, **arguments))
+
+    def resume(self, *tables: Any, settings: Settings = SETTINGS, observers: Sequence[Any] = ()) -> assay.RunResult:
+        """Go on with the newest run, whose sources and dates are its own."""
+        pipeline, _ = self._arguments(tables, {})
+        return self._accounted(assay.resume(pipeline, warehouse=self.lake, settings=settings, observers=observers))
+
+    def _accounted(self, result: assay.RunResult) -> assay.RunResult:
         before = self._stored
-        result = assay.run(pipeline, **arguments)
         assert_accounted(result)
         with assay.connect(self.lake) as lake:
             found = lake.execute("select schema_name, view_name from duckdb_views() where not internal").fetchall()

@@ -67,7 +67,7 @@ class Embedded:
                 self._tell(RunStarted(pipeline.name, handle.id, options.as_of, len(plan.steps)))
                 # Others may have published while this run waited for its turn.
                 work = replace(work, plan=self._plan(pipeline, traced, options))
-                self.warehouse.record_plan(handle, to_record(pipeline, work.plan))
+                self.warehouse.record_plan(handle, to_record(pipeline, work.plan, traced))
                 return self._carry_out(work, nodes, began)
             except BaseException as error:
                 if (ended := self._abandon(work, nodes, error, began)) is not None:
@@ -92,6 +92,8 @@ class Embedded:
         nodes: dict[str, NodeRun] = {}
         try:
             self._tell(RunStarted(pipeline.name, handle.id, found.plan.options.as_of, len(found.plan.steps)))
+            # Functions were mended and files looked at again: if this ends early too, the next goes on from here.
+            self.warehouse.record_plan(handle, to_record(pipeline, found.plan, traced))
             return self._carry_out(work, nodes, began, found.kept)
         except BaseException as error:
             if (ended := self._abandon(work, nodes, error, began)) is not None:

@@ -17,8 +17,8 @@ from assay.runtime.plan import Plan, Step, dataset_of, narrowed
 from assay.runtime.trace import Traced
 
 
-def to_record(pipeline: Pipeline, plan: Plan) -> dict[str, Any]:
-    """Return a plan as plain data, with the published versions that it was made for."""
+def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> dict[str, Any]:
+    """Return a plan as plain data, with the published versions and the functions that it was made for."""
     return plan.to_json() | {
         "options": _options_to_json(plan.options),
         "paths": {name: pipeline.sources[name].path for name in plan.sources},
@@ -32,6 +32,7 @@ def to_record(pipeline: Pipeline, plan: Plan) -> dict[str, Any]:
             for name, found in plan.sources.items()
         },
         "published": published(pipeline, plan.state),
+        "fingerprints": {name: traced[name].fingerprint for name in plan.steps},
     }
 
 

@@ -68,7 +68,8 @@ def resumption(
         staged = {name: manifests[name] for name in _datasets(pipeline, name) if name in manifests}
         if node is None or not _stands(node, staged, root):
             continue
-        _check_same_function(run, name, pipeline, traced, state, staged)
+        if run.plan["fingerprints"][name] != traced[name].fingerprint:
+            raise _refused(run, f"{name} was computed before its function or declaration changed")
         kept[name] = node
         datasets |= set(staged)
     return Resumption(pipeline, _looked_at_again(plan, pipeline, traced, kept, settings), kept, frozenset(datasets))
@@ -122,22 +123,6 @@ def _check_same_world(run: RecordedRun, pipeline: Pipeline, state: State) -> Non
     changed = sorted(set(run.plan["steps"]) - set(run.plan["paths"]) ^ set(pipeline.nodes))
     if changed:
         raise _refused(run, f"{changed[0]} is not declared as it was when it was planned")
-
-
-def _check_same_function(
-    run: RecordedRun,
-    name: str,
-    pipeline: Pipeline,
-    traced: Mapping[str, Traced],
-    state: State,
-    staged: Mapping[str, Manifest],
-) -> None:
-    """Refuse where what was staged was computed by another function or declaration than the one there is now."""
-    own = {manifest.fingerprint for dataset, manifest in staged.items() if manifest.fingerprint}
-    if not own and name not in pipeline.views:
-        own = {state.versions[dataset_of(pipeline, name)].fingerprint}
-    if own and own != {traced[name].fingerprint}:
-        raise _refused(run, f"{name} was computed before its function or declaration changed")
 
 
 def _refused(run: RecordedRun, why: str) -> UsageError:
