@@ -48,7 +48,7 @@ LOADED = [
     "pydantic",
     "sqlite3",
 ]
-_BEGINS = re.compile(r"begins where \[[^\]]*\]\(([^)]+)\)\s+ends")
+_BEGINS = re.compile(r"begins where\s+\[[^\]]*\]\(([^)]+)\)\s+ends")
 _FENCE = re.compile(r"^( *)```(\w*) *(.*)$")
 _PLAIN = re.compile(r"(?P<set>(?:ASSAY_\w+=\S+ )*)(?P<assay>assay [^|<>&;$`\n]*)(?:\| (?P<filter>grep [^|<>&;$`\n]*))?")
 _TITLE = re.compile(r"(?P<path>[^,]+)(?P<end>, at its end)?(, (?P<name>\w+) anew)?")
@@ -118,12 +118,15 @@ class Page:
                 why = f"the command before `{command}` ended with {code}, which is not shown:"
                 pytest.fail(f"{why}\n{actual}", pytrace=False)
             code, actual = call(command, self.folder, code)
-            printed.append(f"$ {command}\n{_as_written(actual)}")
-            if not self.fill or "..." in expected:
-                compare(command, expected, actual)
+            as_shown = matches(expected, actual)
+            told = command.replace("\n", "\n> ")
+            printed.append(f"$ {told}\n{expected if as_shown else _as_written(actual)}")
+            if not self.fill and not as_shown:
+                shown, real = settled(expected), settled(actual)
+                pytest.fail(f"`{command}` is shown to print\n{shown}\n\nbut it prints\n{real}", pytrace=False)
         if code:
             pytest.fail(f"`{command}` ended with {code}:\n{actual}", pytrace=False)
-        if self.fill and "..." not in block.text and settled("".join(printed)) != settled(block.text):
+        if self.fill and "".join(printed) != block.text:
             self.filled[block.line] = "".join(printed)
 
     def _script(self, block: Block) -> None:
@@ -230,12 +233,10 @@ def _assay(arguments: list[str], folder: str, environment: dict[str, str], targe
     main(arguments)
 
 
-def compare(command: str, expected: str, actual: str) -> None:
-    """Fail where a command printed something else than shown; `...` stands for anything."""
-    shown, real = settled(expected), settled(actual)
-    pattern = re.escape(shown).replace(re.escape("..."), ".*?")
-    if not re.fullmatch(pattern, real, re.DOTALL):
-        pytest.fail(f"`{command}` is shown to print\n{shown}\n\nbut it prints\n{real}", pytrace=False)
+def matches(expected: str, actual: str) -> bool:
+    """Return whether a command printed what is shown; `...` stands for anything."""
+    pattern = re.escape(settled(expected)).replace(re.escape("..."), ".*?")
+    return re.fullmatch(pattern, settled(actual), re.DOTALL) is not None
 
 
 def settled(text: str) -> str:
