@@ -21,7 +21,12 @@ for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11};
   fi
 done
 
-if command -v uv >/dev/null 2>&1; then
+uv=$(command -v uv || true)
+case $uv in
+*/"$venv"/*) uv= ;; # the one in the environment that is about to be made anew
+esac
+
+if [ -n "$uv" ]; then
   [ -z "${PYTHON:-}" ] || [ -n "$python" ] || fail "PYTHON=$PYTHON does not run, or is older than Python 3.11."
   echo "make setup: $venv with $(uv --version)"
   uv venv --quiet --clear --python "${python:->=3.11}" "$venv"

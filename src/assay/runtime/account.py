@@ -8,15 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import narwhals as nw
-from narwhals import col
+from narwhals import col, when
 
 from assay.model.check import RowCheck, Verdict
 from assay.model.ledger import ControlTotal, Number
 from assay.model.ports import Frame, Session
-from assay.model.rows import Groups
+from assay.model.rows import Grain, Groups
 from assay.model.table import Table
 from assay.model.write import Append
-from assay.quality.checks import agree, any_broken, broken, not_null, total_of
+from assay.quality.checks import agree, any_broken, broken, not_null
 from assay.transform.drop import Dropped
 
 
@@ -54,35 +54,65 @@ def count_keys(session: Session, frame: Frame, key: Sequence[str]) -> int:
     return scalar(session, frame.group_by(*key).agg(nw.len()).select(nw.len()))
 
 
-def filtered(session: Session, dropped: Sequence[Dropped]) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one `drop_where` took away."""
+
+    reason: str
+    rows: int
+    totals: Mapping[str, Any]
+    """By column, where the frame had it."""
+
+
+def losses(session: Session, dropped: Sequence[Dropped], grain: Grain) -> tuple[Loss, ...]:
+    """Return what was dropped, with the columns' sums that the grain's control totals need: one scan each."""
+    wanted = (
+        [] if not isinstance(grain, Groups) else [*grain.totals, *grain.totals.values(), *filter(None, [grain.count])]
+    )
+    found = []
+    for drop in dropped:
+        known = drop.before.collect_schema().names()
+        columns = [column for column in dict.fromkeys(wanted) if column in known]
+        gone = {f"c{n}": when(drop.gone).then(col(column)) for n, column in enumerate(columns)}
+        flagged = drop.before.select(_number(drop.gone).alias("rows"), *(e.alias(name) for name, e in gone.items()))
+        ((rows, *sums),) = session.fetch(flagged.select(col(name).sum() for name in ("rows", *gone)))
+        totals = {column: total or 0 for column, total in zip(columns, sums, strict=True)}
+        found.append(Loss(drop.reason, int(rows or 0), totals))
+    return tuple(found)
+
+
+def filtered(lost: Sequence[Loss]) -> dict[str, int]:
     """Return the rows dropped for each reason."""
     counts: dict[str, int] = {}
-    for drop in dropped:
-        rows = scalar(session, drop.before.select(_number(drop.gone).sum()))
-        counts[drop.reason] = counts.get(drop.reason, 0) + rows
+    for loss in lost:
+        counts[loss.reason] = counts.get(loss.reason, 0) + loss.rows
     return counts
 
 
 def control_totals(
-    session: Session, grain: Groups, frame: Frame, read: Frame, dropped: Sequence[Dropped]
+    session: Session, grain: Groups, frame: Frame, read: Frame, lost: Sequence[Loss]
 ) -> tuple[ControlTotal, ...]:
     """Return each control total as it went in, less what was dropped by name, and as it came out."""
     wanted: list[tuple[str, str | None]] = list(grain.totals.items())
     if grain.count is not None:
         wanted.append((grain.count, None))
+    into = _totals(session, read, [column for _, column in wanted])
+    out_of = _totals(session, frame, [out for out, _ in wanted])
     found = []
-    for out, column in wanted:
-        went_in = _fetch(session, total_of(read, column, count=False))
-        for drop in dropped:
-            gone = drop.before.filter(drop.gone)
-            columns = gone.collect_schema().names()
-            # Dropped before grouping a row counts for itself, after it for all that it stands for.
-            counted = out if out in columns else column
-            if counted is None or counted in columns:
-                went_in -= _fetch(session, total_of(gone, counted, count=False))
-        came_out = _fetch(session, total_of(frame, out, count=False))
-        found.append(ControlTotal(out, _plain(went_in), _plain(came_out), agree(went_in, came_out)))
+    for (out, column), went_in, came_out in zip(wanted, into, out_of, strict=True):
+        # Dropped before grouping a row counts for itself, after it for all that it stands for.
+        left = went_in - sum(
+            loss.totals.get(out, loss.totals.get(column) if column else loss.rows) or 0 for loss in lost
+        )
+        found.append(ControlTotal(out, _plain(left), _plain(came_out), agree(left, came_out)))
     return tuple(found)
+
+
+def _totals(session: Session, frame: Frame, columns: Sequence[str | None]) -> list[Any]:
+    """Return the sum of each column, or without a column the number of rows, in one scan."""
+    sums = [(nw.len() if column is None else col(column).sum()).alias(f"t{n}") for n, column in enumerate(columns)]
+    (row,) = session.fetch(frame.select(*sums))
+    return [value if value is not None else 0 for value in row]
 
 
 def scalar(session: Session, frame: Frame) -> int:

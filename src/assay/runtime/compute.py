@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
+from narwhals import lit
 
 from assay.model.errors import TableError
 from assay.model.ledger import ControlTotal
@@ -14,10 +15,14 @@ from assay.model.rows import Groups, counted_inputs
 from assay.model.run import Run
 from assay.model.table import Node, Table
 from assay.runtime import account
+from assay.runtime.locality import columns_read
 from assay.runtime.narrow import COMPLETE, Scope
 from assay.runtime.trace import INPUT, call
 from assay.runtime.work import Dataset, Work, versions_of, would_be
 from assay.transform.drop import Dropped, collecting
+
+_FEW_ROWS = 1_000_000
+"""New rows up to here are computed once and held, instead of once for each count of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +51,36 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
         frame = data.open(work, session, work.traced[name].seen, f"{INPUT}{parameter}")
         read[name] = data.rows
         if keys is not None and parameter in scope.restricted:
-            frame = session.hold(frame.join(keys, on=list(scope.on), how="semi"))
+            frame = session.hold(_rows_of(work, node, name, frame, session, scope, keys))
             read[name] = account.scalar(session, frame.select(nw.len()))
         opened[parameter] = frame
     with collecting() as dropped:
         result = call(node, opened, Run(work.plan.options.as_of))
         frame = session.cast(session.resolve(result, node.name), work.traced[node.name].schema)
     # Counting the rows of a grouping costs as much as the grouping; its result is small.
-    frame = session.hold(frame) if isinstance(node.rows, Groups) else frame
+    small = scope.mode == "new" and sum(read.values()) <= _FEW_ROWS
+    frame = session.hold(frame) if small or isinstance(node.rows, Groups) else frame
     versions = {dataset: v for name in node.upstream for dataset, v in versions_of(work, name).items()}
     return Computed(frame, opened, dropped, read, versions)
 
 
-def control_totals(table: Table, session: Session, found: Computed) -> tuple[ControlTotal, ...]:
+def _rows_of(work: Work, node: Node, name: str, frame: Frame, session: Session, scope: Scope, keys: Frame) -> Frame:
+    """Return an input's rows of the affected keys; columns that the function does not read are null: they cost most."""
+    seen = work.traced[name].seen
+    read = {*columns_read(work.traced[node.name].definition, seen.names), *scope.on}
+    columns = [column if column in read else lit(None).alias(column) for column in seen.names]
+    return session.cast(frame.select(*columns), seen).join(keys, on=list(scope.on), how="semi")
+
+
+def control_totals(
+    table: Table, session: Session, found: Computed, lost: Sequence[account.Loss]
+) -> tuple[ControlTotal, ...]:
     """Return the control totals of a grouping, as they went in and as they came out."""
     if not isinstance(table.rows, Groups):
         return ()
     (base,) = counted_inputs(table.rows, tuple(found.read))
     parameter = next(p for p, name in table.inputs.items() if name == base)
-    return account.control_totals(session, table.rows, found.frame, found.opened[parameter], found.dropped)
+    return account.control_totals(session, table.rows, found.frame, found.opened[parameter], lost)
 
 
 def _input(work: Work, node: Node, name: str, scope: Scope) -> Dataset:

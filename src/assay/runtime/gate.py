@@ -13,6 +13,7 @@ from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.quality.checks import agree, count_orphans, total_of
 from assay.runtime.account import scalar
+from assay.runtime.narrow import stands
 from assay.runtime.work import Work, is_behind, would_be
 from assay.settings import Settings
 
@@ -73,7 +74,7 @@ def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mappi
     if node.status == "skipped" and is_behind(work, table.name):
         return node
     verdicts = [
-        _verdict(work, table, check, session)
+        _verdict(work, table, check, session, nodes)
         for check in table.checks
         if isinstance(check, References | Reconciles)
         and ("written" in (node.status, nodes[check.other].status) or (node.status == "unchanged" and node.attempts))
@@ -81,9 +82,11 @@ def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mappi
     return replace(node, verdicts=(*node.verdicts, *verdicts))
 
 
-def _verdict(work: Work, table: Table, check: CrossCheck, session: Session) -> Verdict:
+def _verdict(work: Work, table: Table, check: CrossCheck, session: Session, nodes: Mapping[str, NodeRun]) -> Verdict:
     mine, other = _open(work, table.name, session), _open(work, check.other, session)
     if isinstance(check, References):
+        gained = _gained(work, table, check, session, nodes)
+        mine = mine if gained is None else gained
         return Verdict(check.name, check.action, scalar(session, count_orphans(mine, check, other)))
     if (period := work.plan.periods.get(table.name)) is not None:
         # What is rebuilt for a period is judged by it: the rest of the table may wait for a run of its own.
@@ -94,6 +97,23 @@ def _verdict(work: Work, table: Table, check: CrossCheck, session: Session) -> V
     if agree(here, there):
         return Verdict(check.name, check.action, 0, f"{here}")
     return Verdict(check.name, check.action, 1, f"{here} here, {there} there")
+
+
+def _gained(
+    work: Work, table: Table, check: References, session: Session, nodes: Mapping[str, NodeRun]
+) -> Frame | None:
+    """Return just the rows that a table gains, where those it has surely refer to rows that are still there."""
+    base = work.base(table.name)
+    if check.action != "block" or base is None or not stands(work, table, base) or table.name in work.plan.periods:
+        return None
+    here, there = work.dataset(table.name), work.dataset(check.other)
+    staged = {n: m for n, m in work.warehouse.manifests(work.handle.id, [here, there]).items() if m.changed}
+    # Files of the other may have been written anew for some of their rows; that none is gone is told by its ledger.
+    stay = check.other_column in work.pipeline.tables[check.other].key and not nodes[check.other].ledger.deleted
+    if (here in staged and staged[here].removed) or (there in staged and staged[there].removed and not stay):
+        return None
+    added = staged[here].added if here in staged else ()
+    return session.scan(work.warehouse.root, added, base.schema, table.name)
 
 
 def _open(work: Work, name: str, session: Session) -> Frame:

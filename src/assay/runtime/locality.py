@@ -43,6 +43,23 @@ def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Map
     return all(name in carriers for name, carriers in zip(key, found.carriers, strict=True))
 
 
+def columns_read(definition: str, columns: Sequence[str]) -> frozenset[str]:
+    """Return those of an input's columns whose values a function may depend on: all that its text names anywhere.
+
+    All of them where it takes rows whole, or cannot be understood.
+    """
+    try:
+        query = sqlglot.parse_one(definition, read="duckdb")
+    except sqlglot.ParseError:
+        return frozenset(columns)
+    tables = {str(table.alias_or_name).lower() for table in query.find_all(exp.Table, exp.CTE)}
+    whole_rows = any(not isinstance(star.parent, exp.Count) for star in query.find_all(exp.Star, exp.Columns))
+    if whole_rows or any(not column.table and column.name.lower() in tables for column in query.find_all(exp.Column)):
+        return frozenset(columns)
+    named = {identifier.name.lower() for identifier in query.find_all(exp.Identifier)}
+    return frozenset(column for column in columns if column.lower() in named)
+
+
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     schemas: Mapping[str, Sequence[str]]

@@ -54,7 +54,7 @@ def settle(
         base = work.base(table.name) if by_new else None
         if base is not None:
             taken = session.scan(work.warehouse.root, base.files, base.schema, "published").select(*table.key)
-            frame = frame.join(taken, on=list(table.key), how="anti")
+            frame = session.hold(frame.join(taken, on=list(table.key), how="anti"))
         deduplicated = judged.returned - judged.rejected - account.count_keys(session, frame, table.key)
         frame = keep_one(
             frame,

@@ -35,7 +35,7 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
     rows = sum(file.rows for file in files)
     ledger = Ledger(
         read=found.read,
-        filtered=account.filtered(session, found.dropped),
+        filtered=account.filtered(account.losses(session, found.dropped, node.rows)),
         returned=account.judge_rows(session, found.frame, ()).returned,
         written=rows,
     )
@@ -72,9 +72,10 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
     replaced = replace_rows(work, table, session, settled, scope, keys, attempt)
     base = work.base(table.name)
     change = replaced.change
+    lost = account.losses(session, found.dropped, table.rows)
     ledger = Ledger(
         read=found.read,
-        filtered=account.filtered(session, found.dropped),
+        filtered=account.filtered(lost),
         returned=settled.judged.returned,
         rejected=settled.judged.rejected,
         deduplicated=settled.deduplicated,
@@ -83,7 +84,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         updated=change.updated,
         unchanged=change.unchanged,
         deleted=change.deleted,
-        totals=control_totals(table, session, found),
+        totals=control_totals(table, session, found, lost),
     )
     manifest = _manifest(work, table, attempt, replaced.schema, found.versions)
     if scope.mode == "period":
@@ -130,23 +131,14 @@ def _own_verdicts(
     if scope.mode == "new" and table.key:
         touched = session.scan(work.warehouse.root, replaced.added, replaced.schema, table.name)
     elif keys is not None:
-        touched = whole.join(keys, on=list(scope.on), how="semi")
+        touched = replaced.change.frame
     as_of = work.plan.options.as_of
-    return tuple(
-        Verdict(
-            check.name,
-            check.action,
-            account.scalar(
-                session,
-                count_own(
-                    touched if isinstance(check, Unique) and set(table.key) == set(check.columns) else whole,
-                    check,
-                    as_of,
-                ),
-            ),
-        )
-        for check in own
-    )
+    verdicts = []
+    for check in own:
+        by_key = isinstance(check, Unique) and set(table.key) == set(check.columns)
+        broken = account.scalar(session, count_own(touched if by_key else whole, check, as_of))
+        verdicts.append(Verdict(check.name, check.action, broken))
+    return tuple(verdicts)
 
 
 def _destination(
