@@ -49,11 +49,6 @@ def judge_rows(session: Session, frame: Frame, checks: Sequence[RowCheck]) -> Ju
     return Judged(int(returned), int(rejected), verdicts)
 
 
-def count_keys(session: Session, frame: Frame, key: Sequence[str]) -> int:
-    """Return the number of distinct keys: what deduplication must leave, counted without deduplicating."""
-    return scalar(session, frame.group_by(*key).agg(nw.len()).select(nw.len()))
-
-
 @dataclass(frozen=True, slots=True)
 class Loss:
     """What one `drop_where` took away."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import narwhals as nw
+from narwhals import col
+
 from assay.model.check import RowCheck
 from assay.model.data import Manifest
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
+from assay.model.source import POSITION
 from assay.model.table import Table
-from assay.model.write import Merge
+from assay.model.write import FirstInSource, Merge
 from assay.quality.checks import any_broken
 from assay.runtime import account
 from assay.runtime.keys import number
 from assay.runtime.work import Work
-from assay.transform.dedupe import keep_one
+from assay.transform.dedupe import FIRST, REPEATS, keep_first, keep_one, repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +55,40 @@ def settle(
         frame = returned.filter(~any_broken([check for check in checks if check.action == "reject"]))
     deduplicated = 0
     if table.keep is not None:
+        rows = judged.returned - judged.rejected
         base = work.base(table.name) if by_new else None
         if base is not None:
             taken = session.scan(work.warehouse.root, base.files, base.schema, "published").select(*table.key)
             frame = session.hold(frame.join(taken, on=list(table.key), how="anti"))
-        deduplicated = judged.returned - judged.rejected - account.count_keys(session, frame, table.key)
-        frame = keep_one(
-            frame,
-            table.key,
-            table.keep,
-            work.traced[table.name].schema.names,
-            position_is_unique=work.traced[table.name].places_unique,
-        )
+        standing = account.scalar(session, frame.select(nw.len())) if base is not None else rows
+        frame, surplus = _deduplicated(work, table, session, frame)
+        deduplicated = rows - standing + surplus
     if isinstance(table.write, Merge) and table.write.surrogate:
         numbered = number(work, table, table.write.surrogate, session, frame, attempt)
         return Settled(numbered.frame, judged, deduplicated, quarantine, numbered.keys)
     return Settled(frame, judged, deduplicated, quarantine, None)
+
+
+def _deduplicated(work: Work, table: Table, session: Session, frame: Frame) -> tuple[Frame, int]:
+    """Return one row for each key, and how many others there are: counted without choosing between them."""
+    traced = work.traced[table.name]
+    placed = POSITION in traced.schema
+    repeats = session.hold(repeated(frame, table.key, placed=placed))
+    # No join finds a null; a position that is null is no place.
+    unplaced = nw.any_horizontal(
+        *(col(name).is_null() for name in (*table.key, *([FIRST] if placed else []))), ignore_nulls=True
+    )
+    counts = repeats.select((col(REPEATS) - 1).sum().alias("surplus"), unplaced.cast(nw.Int64()).sum().alias("odd"))
+    ((surplus, odd),) = session.fetch(counts)
+    if not surplus:
+        return frame, 0
+    if isinstance(table.keep, FirstInSource) and placed and traced.places_unique and not odd:
+        kept = keep_first(frame, table.key, repeats)
+    else:
+        assert table.keep is not None, "only tables that choose are deduplicated"
+        kept = keep_one(frame, table.key, table.keep, traced.schema.names, position_is_unique=traced.places_unique)
+    numbered = isinstance(table.write, Merge) and table.write.surrogate
+    return session.hold(kept) if numbered else kept, int(surplus)
 
 
 def _reject(

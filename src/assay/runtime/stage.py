@@ -92,7 +92,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
     manifest = replace(
         manifest, changed=change.changed, added=replaced.added, removed=replaced.removed, delta=replaced.delta
     )
-    verdicts = (*settled.judged.verdicts, *_own_verdicts(work, table, session, replaced, scope, keys))
+    verdicts = (*settled.judged.verdicts, *_own_verdicts(work, table, session, replaced, scope, keys, settled.rows))
     work.warehouse.record(work.handle, manifest, *([settled.keys] if settled.keys else []))
     return NodeRun(
         name=table.name,
@@ -118,9 +118,13 @@ def _complete_views(work: Work, node: Node, scope: Scope, session: Session, atte
 
 
 def _own_verdicts(
-    work: Work, table: Table, session: Session, replaced: Replaced, scope: Scope, keys: Frame | None
+    work: Work, table: Table, session: Session, replaced: Replaced, scope: Scope, keys: Frame | None, rows: int
 ) -> tuple[Verdict, ...]:
-    """Judge the table's own checks as it will stand. Keys that were not touched are as unique as they were."""
+    """Judge the table's own checks as it will stand. Keys that were not touched are as unique as they were.
+
+    Of a table that keeps one row a key, `rows` is the number of its keys: that many rows in its files prove it unique,
+    and a second scan would tell the same.
+    """
     own = [check for check in table.checks if isinstance(check, Unique | RowCount | FreshWithin)]
     for columns in (table.key, table.rows.keys if isinstance(table.rows, Groups) else ()):
         blocking = [set(c.columns) for c in own if isinstance(c, Unique) and c.action == "block"]
@@ -136,7 +140,10 @@ def _own_verdicts(
     verdicts = []
     for check in own:
         by_key = isinstance(check, Unique) and set(table.key) == set(check.columns)
-        broken = account.scalar(session, count_own(touched if by_key else whole, check, as_of))
+        if by_key and table.keep is not None:
+            broken = max(0, replaced.written - rows)
+        else:
+            broken = account.scalar(session, count_own(touched if by_key else whole, check, as_of))
         verdicts.append(Verdict(check.name, check.action, broken))
     return tuple(verdicts)
 

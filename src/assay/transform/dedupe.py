@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from narwhals import LazyFrame
+import narwhals as nw
+from narwhals import LazyFrame, col
 
 from assay.model.source import POSITION
 from assay.model.write import FirstInSource, Keep, Latest
+
+REPEATS = "_assay_repeats"
+FIRST = "_assay_first"
+
+
+def repeated(frame: LazyFrame[Any], key: Sequence[str], *, placed: bool) -> LazyFrame[Any]:
+    """Return the keys that several rows have, with how many, and the first position of them where rows are placed."""
+    counts = {REPEATS: nw.len()} | ({FIRST: col(POSITION).min()} if placed else {})
+    return frame.group_by(*key).agg(**counts).filter(col(REPEATS) > 1)
+
+
+def keep_first(frame: LazyFrame[Any], key: Sequence[str], repeats: LazyFrame[Any]) -> LazyFrame[Any]:
+    """Return one row for each value of the key, the first by position, given what `repeated` found.
+
+    Much less work than an order over all rows where few keys repeat. Positions must be unique; neither they nor the
+    repeated keys may be null.
+    """
+    joined = frame.join(repeats.select(*key, FIRST), on=list(key), how="left")
+    return joined.filter(col(FIRST).is_null() | (col(POSITION) == col(FIRST))).drop(FIRST)
 
 
 def keep_one(

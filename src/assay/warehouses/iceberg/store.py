@@ -5,28 +5,24 @@ from __future__ import annotations
 import importlib
 import shutil
 import threading
-import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, Manifest, is_table
-from assay.model.errors import LeaseError, WarehouseError
-from assay.model.ports import PastRun, Publication, RecordedRun, Rows, RunHandle, State
-from assay.model.run import NodeRun, RunResult
+from assay.model.errors import WarehouseError
+from assay.model.ports import Publication, RunHandle, State
 from assay.warehouses import lease, publishing, reading
-from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.iceberg import catalog, durable, layout
-from assay.warehouses.serial import manifest_to_json
+from assay.warehouses.runs import RunRecords
 
 _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
-_POLL_SECONDS = 0.2
 
 
-class IcebergWarehouse:
+class IcebergWarehouse(RunRecords):
     """A lake in a folder."""
 
     def __init__(self, root: Path, *, create: bool) -> None:
@@ -34,6 +30,7 @@ class IcebergWarehouse:
 
         Raises WarehouseError where there is none, or where the path is something else.
         """
+        super().__init__()
         self._root = root.absolute()
         self.root = str(self._root)
         self.url = str(root)
@@ -64,73 +61,6 @@ class IcebergWarehouse:
         self._forget({str(run) for run in earlier})
         return handle
 
-    def newest(self, pipeline: str) -> RecordedRun | None:
-        """Return the newest run of a pipeline."""
-        if not self._is_made():
-            return None
-        with self._catalog.read() as connection:
-            return reading.read_newest(connection, pipeline)
-
-    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
-        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
-
-        def retaken(connection: Connection) -> RunHandle | None:
-            handle = lease.retake(connection, pipeline, run)
-            if handle is not None:
-                stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
-                connection.execute(MANIFESTS.delete().where(stale))
-            return handle
-
-        return self._leased(pipeline, retaken, patience)
-
-    def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
-        """Record the plan that a run carries out, in the place of an earlier one."""
-        with self._catalog.write() as connection:
-            connection.execute(RUNS.update().where(RUNS.c.id == handle.id).values(plan=plan))
-
-    def _leased(self, pipeline: str, take: Callable[[Connection], RunHandle | None], patience: float) -> RunHandle:
-        """Return the handle that taking the lease gives once it is free; raises LeaseError after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        while True:
-            with self._catalog.write() as connection:
-                handle = take(connection)
-                holder = lease.holder(connection, pipeline)
-            if handle is not None:
-                return handle
-            if time.monotonic() >= deadline:
-                raise LeaseError(
-                    f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended."
-                )
-            time.sleep(_POLL_SECONDS)
-
-    def renew(self, handle: RunHandle) -> None:
-        """Tell others that the run is alive."""
-        # Another writer may hold the catalog for long; the lease outlasts several of these calls.
-        with suppress(WarehouseError), self._catalog.write() as connection:
-            lease.renew(connection, handle)
-
-    def record(self, handle: RunHandle, *manifests: Manifest) -> None:
-        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
-        with self._catalog.write() as connection:
-            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
-                rows = [
-                    {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
-                    for manifest in manifests
-                ]
-                connection.execute(MANIFESTS.insert(), rows)
-
-    def record_node(self, handle: RunHandle, node: NodeRun) -> None:
-        """Record what a node did, also when it failed."""
-        with self._catalog.write() as connection:
-            publishing.write_node(connection, handle, node)
-
-    def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
-        """Return what a run has staged, by dataset; only of the datasets named, where some are."""
-        if not self._is_made():
-            return {}
-        with self._catalog.read() as connection:
-            return reading.read_manifests(connection, run, datasets)
-
     def folder(self, dataset: str, run: int) -> str:
         """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
         return layout.data_folder(dataset, run)
@@ -158,16 +88,6 @@ class IcebergWarehouse:
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
 
-    def close_run(self, handle: RunHandle, result: RunResult) -> None:
-        """Record the end of a run that published nothing, and give the lease back."""
-        with self._catalog.write() as connection:
-            publishing.write_end(connection, handle, result, None)
-
-    def outcome(self, run: int) -> str:
-        """Return the state that a run is in by its record."""
-        with self._catalog.read() as connection:
-            return reading.read_outcome(connection, run)
-
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
         shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
@@ -179,21 +99,15 @@ class IcebergWarehouse:
             if folder.name in runs:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def history(self, limit: int) -> list[PastRun]:
-        """Return the newest runs first."""
-        if not self._is_made():
-            return []
-        with self._catalog.read() as connection:
-            return reading.read_history(connection, limit)
-
-    def control_rows(self) -> Mapping[str, Rows]:
-        """Return the control state that readers see as schema `meta`, by table."""
-        with self._catalog.read() as connection:
-            return reading.read_control(connection)
-
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
         threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,), daemon=True).start()
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._catalog.read()
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._catalog.write()
 
     def _is_made(self) -> bool:
         """Return whether the lake is there; another process may have made it since this was opened."""

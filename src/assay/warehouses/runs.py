@@ -1,0 +1,138 @@
+"""What every SQL warehouse records of its runs: leases, plans, manifests, nodes and the history."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from sqlalchemy import Connection
+
+from assay.model.data import Manifest
+from assay.model.errors import LeaseError, WarehouseError
+from assay.model.ports import PastRun, RecordedRun, Rows, RunHandle
+from assay.model.run import NodeRun, RunResult
+from assay.warehouses import lease, publishing, reading
+from assay.warehouses.control import MANIFESTS, RUNS
+from assay.warehouses.serial import manifest_to_json
+
+_POLL_SECONDS = 0.2
+
+
+class RunRecords(ABC):
+    """The part of a warehouse that lives in its control tables; a warehouse says how they are reached."""
+
+    url: str
+
+    def __init__(self) -> None:
+        self._staged: dict[tuple[int, str], Manifest] = {}
+        """Manifests that were read: once recorded they stand, until their run is opened again."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Open a consistent read."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that no other writer overlaps."""
+
+    @abstractmethod
+    def _is_made(self) -> bool:
+        """Return whether the control tables are there."""
+
+    def newest(self, pipeline: str) -> RecordedRun | None:
+        """Return the newest run of a pipeline."""
+        if not self._is_made():
+            return None
+        with self._reading() as connection:
+            return reading.read_newest(connection, pipeline)
+
+    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
+        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
+
+        def retaken(connection: Connection) -> RunHandle | None:
+            handle = lease.retake(connection, pipeline, run)
+            self._staged.clear()
+            if handle is not None:
+                stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
+                connection.execute(MANIFESTS.delete().where(stale))
+            return handle
+
+        return self._leased(pipeline, retaken, patience)
+
+    def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
+        """Record the plan that a run carries out, in the place of an earlier one."""
+        with self._writing() as connection:
+            connection.execute(RUNS.update().where(RUNS.c.id == handle.id).values(plan=plan))
+
+    def renew(self, handle: RunHandle) -> None:
+        """Tell others that the run is alive."""
+        # Another writer may hold the catalog for long; the lease outlasts several of these calls.
+        with suppress(WarehouseError), self._writing() as connection:
+            lease.renew(connection, handle)
+
+    def record(self, handle: RunHandle, *manifests: Manifest) -> None:
+        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
+        with self._writing() as connection:
+            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
+                rows = [
+                    {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
+                    for manifest in manifests
+                ]
+                connection.execute(MANIFESTS.insert(), rows)
+
+    def record_node(self, handle: RunHandle, node: NodeRun) -> None:
+        """Record what a node did, also when it failed."""
+        with self._writing() as connection:
+            publishing.write_node(connection, handle, node)
+
+    def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
+        """Return what a run has staged, by dataset; only of the datasets named, where some are."""
+        if not self._is_made():
+            return {}
+        wanted = None if datasets is None else {(run, dataset) for dataset in datasets}
+        if wanted is not None and wanted <= self._staged.keys():
+            return {dataset: self._staged[run, dataset] for dataset in datasets or ()}
+        with self._reading() as connection:
+            found = reading.read_manifests(connection, run, datasets)
+        self._staged |= {(run, dataset): manifest for dataset, manifest in found.items()}
+        return found
+
+    def close_run(self, handle: RunHandle, result: RunResult) -> None:
+        """Record the end of a run that published nothing, and give the lease back."""
+        with self._writing() as connection:
+            publishing.write_end(connection, handle, result, None)
+
+    def outcome(self, run: int) -> str:
+        """Return the state that a run is in by its record."""
+        with self._reading() as connection:
+            return reading.read_outcome(connection, run)
+
+    def history(self, limit: int) -> list[PastRun]:
+        """Return the newest runs first."""
+        if not self._is_made():
+            return []
+        with self._reading() as connection:
+            return reading.read_history(connection, limit)
+
+    def control_rows(self) -> Mapping[str, Rows]:
+        """Return the control state that readers see as schema `meta`, by table."""
+        with self._reading() as connection:
+            return reading.read_control(connection)
+
+    def _leased(self, pipeline: str, take: Callable[[Connection], RunHandle | None], patience: float) -> RunHandle:
+        """Return the handle that taking the lease gives once it is free; raises LeaseError after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            with self._writing() as connection:
+                handle = take(connection)
+                holder = lease.holder(connection, pipeline)
+            if handle is not None:
+                return handle
+            if time.monotonic() >= deadline:
+                raise LeaseError(
+                    f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended."
+                )
+            time.sleep(_POLL_SECONDS)
