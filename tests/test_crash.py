@@ -161,8 +161,10 @@ def test_a_run_interrupted_when(sample: Sample, tmp_path: Path, moment: Moment) 
     assert seen(lake) == {}
     (past,) = assay.history(lake)
     assert (past.state, past.problems) == ("failed", ("it was interrupted",))
-    assert not list(lake.glob("_assay/runs/*"))
     assert rows_of(lake, "select run from assay_lease") == [(None,)], "the next run need not wait"
+    # What it staged is kept for a resume until another run begins.
+    assert run(sample.first, lake).state == "published"
+    assert not list(lake.glob("_assay/runs/*"))
 
 
 @FAULTS
