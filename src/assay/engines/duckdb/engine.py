@@ -44,6 +44,8 @@ class DuckDbEngine:
                 # What was stopped would otherwise begin again, as a retry.
                 raise RunError("The run was interrupted.")
             self._open.add(cursor)
+        # What a time without an offset means must not depend on the machine.
+        cursor.execute("set timezone = 'UTC'")
         try:
             yield DuckDbSession(cursor)
         finally:

@@ -30,6 +30,7 @@ def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.
             "autoload_known_extensions": "false",
         }
     )
+    connection.execute("set timezone = 'UTC'")
     for name, version in state.versions.items():
         if is_table(name):
             layer, _, entity = name.partition(".")
