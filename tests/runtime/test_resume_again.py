@@ -15,8 +15,8 @@ from narwhals import col
 
 import assay
 from assay import Append, Merge
-from assay.model.errors import SourceError, UsageError
-from assay.model.event import Event, NodeStarted
+from assay.model.errors import LeaseError, SourceError, UsageError
+from assay.model.event import Event, NodeStarted, RunStarted
 from tests.runtime import sales
 from tests.runtime.shop import SETTINGS, Frame, Shop, bronze_order, define
 
@@ -65,6 +65,29 @@ def interrupt_at(name: str) -> Callable[[Event], None]:
     return observer
 
 
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        (RunStarted, "Run 1 has no plan: it failed, or is at work, before it. Run shop again."),
+        (NodeStarted, "Run 1 of shop is still at work in "),
+    ],
+    ids=["before its plan", "with its plan"],
+)
+def test_a_run_at_work_is_not_resumed(shop: Shop, moment: type[Event], told: str) -> None:
+    shop.orders("1,ann,10")
+    found: list[str] = []
+
+    def observer(event: Event) -> None:
+        if isinstance(event, moment) and not found:
+            found.append("")
+            with pytest.raises((UsageError, LeaseError)) as refused:
+                shop.resume(bronze_order(), settings=replace(SETTINGS, when_busy="stop"))
+            found.append(str(refused.value))
+
+    assert shop.run(bronze_order(), observers=[observer]).state == "published"
+    assert found[1].startswith(told)
+
+
 def test_a_file_that_cannot_be_read_makes_no_run_and_so_leaves_nothing_to_resume(shop: Shop) -> None:
     file = shop.orders("1,ann,10")
     file.write_text("id,customer\n1,ann\n")
@@ -97,6 +120,33 @@ def test_a_source_that_was_not_read_to_its_end_is_looked_at_again_however_often_
     assert shop.rows("select id, amount from bronze.sale order by all") == expected
     assert [(past.id, past.state) for past in assay.history(shop.lake)] == [(2, "published"), (1, "published")]
     assert shop.run(pipeline, full=True).state == "unchanged"
+
+
+@assay.view()
+def middle(silver_order: Frame) -> Frame:
+    return silver_order
+
+
+def stumbling(middle: Frame) -> Any:
+    """Fails on the customer that comes with the second delivery."""
+    return assay.sql("select customer from m where customer <> 'cid' or error('cid') is null", m=middle)
+
+
+def test_a_view_that_was_computed_by_the_first_table_in_need_of_it_is_kept_too(shop: Shop) -> None:
+    def tables(function: Callable[..., Any]) -> list[Any]:
+        silver = define(lambda bronze_order: bronze_order, "silver_order", write=Merge(stamps=True), key="id")
+        first = define(lambda middle: middle.select("id"), "gold_id")
+        return [bronze_order(write=Append()), silver, middle, first, define(function, "gold_customer")]
+
+    shop.orders("1,ann,10", "2,bob,20")
+    shop.run(*tables(stumbling))
+    shop.orders("3,cid,30", file="orders2.csv")
+    failed = shop.run(*tables(stumbling), settings=ONCE)
+    assert (failed.nodes["middle"].reason, failed.nodes["middle"].status) == ("gold_id may read it", "computed")
+    result = shop.resume(*tables(lambda middle: middle.select("customer")))
+    moved = {name for name, node in result.nodes.items() if node.started_at != failed.nodes[name].started_at}
+    assert (result.state, moved) == ("published", {"gold_customer"})
+    assert shop.rows("select customer from gold.customer order by 1") == [("ann",), ("bob",), ("cid",)]
 
 
 def graph(broken: set[str]) -> list[Any]:

@@ -40,7 +40,7 @@ def resumable(pipeline: Pipeline, run: RecordedRun | None) -> RecordedRun:
     if run.state not in ("failed", "staged"):
         raise UsageError(f"Run {run.id}, the newest of {pipeline.name}, is {run.state}; there is nothing to resume.")
     if "options" not in run.plan:
-        raise UsageError(f"Run {run.id} failed before it had a plan; run {pipeline.name} again.")
+        raise UsageError(f"Run {run.id} has no plan: it failed, or is at work, before it. Run {pipeline.name} again.")
     if missing := set(run.plan["paths"]) - set(pipeline.sources):
         raise _refused(run, f"{sorted(missing)[0]} is no source of {pipeline.name} any more")
     return run
