@@ -188,7 +188,7 @@ def test_a_source_declared_anew_reads_every_delivery_again_and_needs_them_all(sh
     )
     assert shop.rows("select amount from bronze.order order by id") == [(10,), (20,)]
     kept.rename(first)
-    assert shop.run(changed).nodes["orders"].reason == "orders1.csv, orders2.csv is read again"
+    assert shop.run(changed).nodes["orders"].reason == "orders1.csv, orders2.csv are read again"
     assert shop.rows("select amount from bronze.order order by id") == [("10",), ("020",)]
 
 

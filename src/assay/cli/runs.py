@@ -105,7 +105,8 @@ def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
 
 def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
     put(result.to_json() if as_json else summary(result))
-    if result.state == "failed" and not as_json:
+    # What broke a check or the file itself would break it again: only a table that failed can be mended and resumed.
+    if not as_json and any(node.status == "failed" for node in result.nodes.values()):
         # On standard error, so that the last line of the summary stays the last of what is printed there.
         click.echo(f"When its cause is mended: {_program()} resume {pipeline}{_place(warehouse)}", err=True)
     if not result.ok:

@@ -136,7 +136,8 @@ def _reason(fresh: list[files.Delivery], known: Mapping[str, Slice], gone: froze
     if new:
         parts.append(f"new delivery {', '.join(new[:3])}" + (f" and {len(new) - 3} more" if len(new) > 3 else ""))
     if replaced:
-        parts.append(f"{', '.join(replaced[:3])} {'is read again' if reread else 'has new content'}")
+        one, many = ("is read again", "are read again") if reread else ("has new content", "have new content")
+        parts.append(f"{', '.join(replaced[:3])} {one if len(replaced) == 1 else many}")
     if gone:
         parts.append("1 file is gone" if len(gone) == 1 else f"{len(gone)} files are gone")
     return "; ".join(parts) or "its files are as they were"

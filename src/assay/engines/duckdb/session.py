@@ -18,7 +18,7 @@ from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Column, Schema
-from assay.model.source import POSITION, SOURCE_FILE, Csv, Slice
+from assay.model.source import POSITION, SOURCE_FILE, SYSTEM_COLUMNS, Csv, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
@@ -141,7 +141,7 @@ class DuckDbSession:
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
         """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
         relation = _relation(frame)
-        return _frame(relation.project(_quarantined(relation.columns, rejects)))
+        return _frame(relation.project(_quarantined(relation, rejects)))
 
     def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
         """Read a plain delimited file; a row that does not fit its declared types has no position."""
@@ -222,9 +222,15 @@ def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> 
     return {name: found.get(name) for name in names}
 
 
-def _quarantined(columns: Sequence[str], rejects: Rejects) -> str:
-    own = [c for c in columns if c not in rejects.reason_columns]
-    values = {c: quoting.name(c) for c in own if c not in (POSITION, SOURCE_FILE)}
+def _quarantined(relation: Relation, rejects: Rejects) -> str:
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    own = [c for c in relation.columns if c not in rejects.reason_columns]
+    # A number of JSON holds the digits of a DOUBLE, not those of a DECIMAL.
+    values = {
+        c: f"{quoting.name(c)}::varchar" if kinds[c].startswith("DECIMAL") else quoting.name(c)
+        for c in own
+        if c not in SYSTEM_COLUMNS
+    }
     reasons = ", ".join(
         f"case when {quoting.name(column)} then {quoting.text(check)} end"
         for column, check in rejects.reason_columns.items()
