@@ -89,7 +89,12 @@ def beyond(rows: Rows, table: str, period: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     ("period", "tables"),
-    [("2024-02", BY_MONTH), ("2024-04", BY_MONTH), ("2024-02-05", BY_DAY), ("2024-04-01", BY_DAY)],
+    [
+        pytest.param("2024-02", BY_MONTH, marks=pytest.mark.faults),
+        ("2024-04", BY_MONTH),
+        ("2024-02-05", BY_DAY),
+        pytest.param("2024-04-01", BY_DAY, marks=pytest.mark.faults),
+    ],
 )
 def test_a_period_is_replaced_with_no_other_row_and_the_next_run_brings_what_it_left_out(
     grown: Shop, whole: Rows, period: str, tables: set[str]
