@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from assay.loading import find_pipeline
 from assay.model.errors import DeclarationError, UsageError, near_miss
 from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
-from assay.model.ports import PastRun
+from assay.model.ports import PastRun, Undone
 from assay.model.run import RunOptions, RunResult
 from assay.settings import Settings, load
 
@@ -54,6 +53,8 @@ class RunArguments(TypedDict, total=False):
     """Compute all layers but the first anew from what is stored, without a look at the sources."""
     allow_duplicates: bool
     """Load a file although its content is known under another name."""
+    redo: bool
+    """Load deliveries again that an undo took away."""
     allow_empty: bool
     """Let a file that brought rows be delivered again without any."""
     settings: Settings | None
@@ -117,11 +118,23 @@ def resume(
         return embedded.resume(found)
 
 
-def connect(warehouse: Location | None = None, *, at: int | None = None) -> DuckDBPyConnection:
+def undo(run: int | None = None, *, warehouse: Location | None = None, settings: Settings | None = None) -> Undone:
+    """Bring back what stood before a run, and before all later ones of its pipeline; without a number, the newest run.
+
+    The undo is a run itself, so it can be undone. Deliveries that go are not loaded again unless `redo` is asked for.
+    Raises UsageError where there is nothing to undo, LeaseError while another run of the pipeline is at work.
+    """
+    settings = settings or current_settings()
+    patience = settings.busy_seconds if settings.when_busy == "wait" else 0.0
+    return _lake(settings, warehouse, create=False).undo(run, patience=patience)
+
+
+def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
     """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
 
-    All tables are of one published state: the newest, or that after run `at`. Schema `meta` holds runs, ledger,
-    checks, versions, slices and the quarantine. Raises WarehouseError where there is no warehouse.
+    All tables are of one published state: the newest, that after run `at`, or that at the time `at` (UTC). Schema
+    `meta` holds runs, ledger, checks, versions, slices and the quarantine. Raises WarehouseError where there is no
+    warehouse.
     """
     from assay.engines.duckdb.reader import open_reader
 
@@ -132,37 +145,6 @@ def connect(warehouse: Location | None = None, *, at: int | None = None) -> Duck
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
     """Return the newest runs first."""
     return _lake(current_settings(), warehouse, create=False).history(limit)
-
-
-def find_pipeline(name: str, settings: Settings) -> Pipeline:
-    """Load a pipeline by its name in assay.toml or as "module:object".
-
-    Modules are found from the folder of assay.toml and the current one. Raises DeclarationError with the near miss.
-    """
-    target = settings.pipelines.get(name, name)
-    module_name, colon, attribute = target.partition(":")
-    if not colon:
-        raise DeclarationError(
-            f"{name!r} is no pipeline of assay.toml.{near_miss(name, settings.pipelines)} "
-            "Write a name from there, or module:object, as in orders:orders."
-        )
-    for folder in (str(Path.cwd()), str(Path(settings.folder).absolute())):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise DeclarationError(f"There is no module {module_name!r} to load {name!r} from.") from None
-        raise
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Pipeline):
-        pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline)]
-        raise DeclarationError(
-            f"{module_name} has no pipeline {attribute!r}.{near_miss(attribute, pipelines)} "
-            f"It has: {', '.join(pipelines) or 'none'}."
-        )
-    return found
 
 
 def current_settings(*, workers: int | None = None) -> Settings:
@@ -179,6 +161,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         layers=tuple(arguments.get("layers", ())),
         full=arguments.get("full", False),
         allow_duplicates=arguments.get("allow_duplicates", False),
+        redo=arguments.get("redo", False),
         allow_empty=arguments.get("allow_empty", False),
         month=arguments.get("month"),
         date=arguments.get("date"),
@@ -223,17 +206,17 @@ def _cores() -> int:
     return replace(Settings(), workers=0).worker_count
 
 
-def query(text: str, warehouse: Location | None = None) -> Rows:
+def query(text: str, warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
     """Return the columns' names and the rows of a query over the published tables.
 
     Raises UsageError with the engine's own words for a query it cannot run.
     """
-    return _rows(connect(warehouse), text)
+    return _rows(connect(warehouse, at=at), text)
 
 
-def first_rows(table: str, warehouse: Location | None, limit: int) -> Rows:
+def first_rows(table: str, warehouse: Location | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
     """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
-    connection = connect(warehouse)
+    connection = connect(warehouse, at=at)
     return _rows(connection, f"select * from {_published(connection, table)} limit {limit:d}")
 
 

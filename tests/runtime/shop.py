@@ -86,6 +86,12 @@ class Shop:
         pipeline, _ = self._arguments(tables, {})
         return self._accounted(assay.resume(pipeline, warehouse=self.lake, settings=settings, observers=observers))
 
+    def undo(self, run: int | None = None) -> Any:
+        """Undo a run, and know how many rows stand from then on."""
+        done = assay.undo(run, warehouse=self.lake)
+        self._stored = {name: count or 0 for name, count in {**self._stored, **done.tables}.items()}
+        return done
+
     def _accounted(self, result: assay.RunResult) -> assay.RunResult:
         before = self._stored
         assert_accounted(result)

@@ -15,6 +15,7 @@ from assay.cli.printing import put
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Begin": (starting.new, starting.sample),
     "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
+    "Go back": (runs.undo,),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, looking.quarantine),
 }
 _UNWATCHED = (runs.plan,)

@@ -42,6 +42,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
         'assay sql "select * from gold.daily_revenue order by ordered_on"',
         'assay sql "select * from meta.quarantine" --json',
     ),
+    "undo": ("assay undo", "assay undo 12"),
     "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),
     "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --json"),
@@ -49,7 +50,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 
 _GROUPS: Mapping[str, Sequence[str]] = {
     "What is computed": ("select", "layers", "month", "date", "full"),
-    "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty"),
+    "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty", "redo"),
     "Where and how": ("warehouse", "workers"),
     "What is told": ("as_json", "log", "debug", "help"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import click
 
 from assay import platform
@@ -36,10 +38,11 @@ def history(warehouse: str | None, limit: int, as_json: bool) -> None:
 @click.argument("table")
 @options.warehouse
 @_limit(10, "How many rows to show.")
+@options.at
 @options.as_json
-def show(table: str, warehouse: str | None, limit: int, as_json: bool) -> None:
+def show(table: str, warehouse: str | None, limit: int, at: int | dt.datetime | None, as_json: bool) -> None:
     """Show the first rows of TABLE, such as gold_daily_revenue."""
-    print_rows(*platform.first_rows(table, warehouse, limit), as_json=as_json)
+    print_rows(*platform.first_rows(table, warehouse, limit, at=at), as_json=as_json)
 
 
 @click.command()
@@ -73,10 +76,11 @@ def list_(warehouse: str | None, run: int | None, table: str | None, limit: int,
 @click.command()
 @click.argument("query")
 @options.warehouse
+@options.at
 @options.as_json
-def sql(query: str, warehouse: str | None, as_json: bool) -> None:
+def sql(query: str, warehouse: str | None, at: int | dt.datetime | None, as_json: bool) -> None:
     """Run QUERY, in SQL, over the published tables.
 
     All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
     """
-    print_rows(*platform.query(query, warehouse), as_json=as_json)
+    print_rows(*platform.query(query, warehouse, at=at), as_json=as_json)

@@ -46,6 +46,20 @@ class _Assignment(click.ParamType[tuple[str, str]]):
         return name, path
 
 
+class _At(click.ParamType["int | dt.datetime"]):
+    name = "run or time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dt.datetime:
+        """Read the number of a run, or a time such as 2024-12-01T08:00 in UTC."""
+        if isinstance(value, dt.datetime) or str(value).isdigit():
+            return value if isinstance(value, dt.datetime) else int(value)
+        try:
+            return dt.datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is neither a run nor a time; write 12, or 2024-12-01T08:00 (UTC).", param, ctx)
+
+
+at = click.option("--at", type=_At(), metavar="RUN|TIME", help="As it was after a run, or at a time (UTC).")
 warehouse = click.option("--warehouse", metavar="DIR", help="Folder of the lake (default: the setting `warehouse`).")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 pipeline = click.argument("pipeline")
@@ -56,6 +70,7 @@ workers = click.option(
 _reading = (
     click.option("--source", "sources", type=_Assignment(), multiple=True, help="Read a source from another path."),
     click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known."),
+    click.option("--redo", is_flag=True, help="Load files again that an undo took away."),
     click.option("--allow-empty", is_flag=True, help="Let a file that brought rows come again without any."),
 )
 _when = (click.option("--as-of", type=_Date(), help="The run's own date (default: today)."),)

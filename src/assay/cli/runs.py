@@ -97,6 +97,28 @@ def resume(pipeline: str, as_json: bool, **given: Any) -> None:
     _tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
+@click.command()
+@click.argument("run", type=click.IntRange(min=1), required=False)
+@options.warehouse
+@options.as_json
+def undo(run: int | None, warehouse: str | None, as_json: bool) -> None:
+    """Bring back what stood before RUN: the newest run, by default.
+
+    Later runs of its pipeline are undone with it. Files that they loaded stay out until a run is told to --redo them.
+    """
+    done = platform.undo(run, warehouse=warehouse)
+    if as_json:
+        put({"run": done.run, "undone": list(done.undone), "tables": dict(done.tables)})
+        return
+    said = {
+        name: "is gone, as before" if count is None else f"{count:,} {'row' if count == 1 else 'rows'}"
+        for name, count in done.tables.items()
+    }
+    rows = [(f"  {name}", text) for name, text in said.items()]
+    undone = ", ".join(map(str, done.undone))
+    put("\n".join([f"run {done.run} has undone {undone}:", *aligned(rows, left=(0, 1))]))
+
+
 def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
     with watch(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(given))

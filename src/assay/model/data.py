@@ -92,6 +92,11 @@ def dataset_of_table(layer: str, entity: str) -> str:
     return f"{layer}.{entity}"
 
 
+def name_of_table(dataset: str) -> str:
+    """Return the name of a table by its dataset, as users write it."""
+    return dataset.replace(".", "_", 1)
+
+
 def dataset_of_keys(table: str, key: tuple[str, ...]) -> str:
     """Return the dataset that holds the numbers of a table's natural keys: by another key, other numbers."""
     return f"{KEYS}{table}.{'.'.join(key)}"

@@ -124,6 +124,8 @@ class State:
     """By source dataset, in order of their numbers."""
     owners: Mapping[str, str]
     """Dataset -> pipeline that writes it."""
+    undone: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    """Source dataset -> name and sha256 of the deliveries that an undo took away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,18 @@ class RecordedRun:
     plan: Mapping[str, Any]
     nodes: Mapping[str, Mapping[str, Any]]
     """What each node did, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo did."""
+
+    run: int
+    """The run that it is."""
+    undone: tuple[int, ...]
+    """The runs that are undone, in the order of their publishing."""
+    tables: Mapping[str, int | None]
+    """Rows of each table that was brought back, None for one that was not there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +246,12 @@ class Warehouse(Protocol):
 
     def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
+
+    def undo(self, run: int | None, *, patience: float) -> Undone:
+        """Bring back what stood before a run and all later ones of its pipeline: of the newest, without a number.
+
+        Raises UsageError where there is none, WarehouseError where a file of what stood before is gone.
+        """
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""

@@ -34,6 +34,8 @@ class RunOptions:
     full: bool = False
     allow_duplicates: bool = False
     """Whether a file may be loaded whose content is known under another name."""
+    redo: bool = False
+    """Whether deliveries that an undo took away are loaded again."""
     allow_empty: bool = False
     """Whether a file that brought rows may be delivered again without any."""
     month: str | None = None
@@ -149,6 +151,12 @@ class RunResult:
     """Why it was not published, a sentence each."""
     peak_memory_bytes: int | None = None
     """The most memory that the process had held by the end; None where the system does not tell."""
+
+    @classmethod
+    def failed(cls, run: int, pipeline: str, problem: str) -> RunResult:
+        """Return the result of a run that ended before any table was computed."""
+        today = dt.datetime.now(dt.UTC).date()
+        return cls(run, pipeline, "failed", today, {}, {}, 0.0, (problem,))
 
     @property
     def ok(self) -> bool:

@@ -47,10 +47,15 @@ def plan_source(
     version = state.versions.get(dataset)
     reread = options.full or (version is not None and version.fingerprint != fingerprint)
     found = [files.identify(d, None if reread else known.get(d.name)) for d in files.find(source, folder)]
+    undone = frozenset() if options.redo else state.undone.get(dataset, frozenset())
+    left_out = [d.name for d in found if (d.name, d.identity.sha256) in undone]
+    found = [d for d in found if d.name not in left_out]
+    if left_out and not found and version is None:
+        raise SourceError(f"Source {name!r} has just what was undone: {', '.join(left_out)}. --redo loads it again.")
     if version is not None and version.fingerprint != fingerprint:
         _check_all_there(name, known, found)
     fresh = [d for d in found if reread or d.name not in known or d.identity.sha256 != known[d.name].identity.sha256]
-    gone = frozenset(known) - {d.name for d in found} if source.mirror else frozenset()
+    gone = frozenset(known) - {d.name for d in found} - set(left_out) if source.mirror else frozenset()
     for delivery in fresh:
         lines.header_of(source, delivery.identity.path)
     if not options.allow_duplicates:
@@ -58,7 +63,10 @@ def plan_source(
     if not options.allow_empty:
         _refuse_emptied(source, fresh, known)
     slices = _slices(fresh, known, gone, options)
-    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, _reason(fresh, known, gone, reread=reread))
+    reason = _reason(fresh, known, gone, reread=reread)
+    if left_out:
+        reason += f"; {', '.join(left_out)} was undone and stays out (--redo loads it again)"
+    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, reason)
 
 
 def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:

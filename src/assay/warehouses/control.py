@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
-FORMAT = 1
+FORMAT = 2
 """Raised when these tables change; a warehouse of another format is refused by name."""
 
 METADATA = MetaData()
@@ -102,6 +102,16 @@ SLICES = Table(
     Column("removed_seq", BigInteger),
     UniqueConstraint("dataset", "name", "added_seq"),
 )
+
+UNDONE = Table(
+    "assay_undone",
+    METADATA,
+    Column("dataset", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Column("run", ForeignKey("assay_run.id"), nullable=False),
+)
+"""Deliveries that an undo took away: they are not loaded again unless that is asked for."""
 
 MANIFESTS = Table(
     "assay_manifest",

@@ -22,6 +22,7 @@ from assay.warehouses.control import (
     QUARANTINE_FILES,
     RUNS,
     SLICES,
+    UNDONE,
     VERSIONS,
 )
 
@@ -54,6 +55,7 @@ def write_versions(
             _move_pointer(connection, handle.id, publication.pipeline, manifest)
             _move_files(connection, seq, manifest)
             _move_slices(connection, seq, manifest)
+            _forget_undone(connection, manifest)
         else:
             # Equal content made in another way: the next run must know that this way was tried.
             connection.execute(
@@ -62,6 +64,13 @@ def write_versions(
                 .values(fingerprint=manifest.fingerprint, inputs=dict(manifest.inputs), as_of=manifest.as_of)
             )
     return seq
+
+
+def _forget_undone(connection: Connection, manifest: Manifest) -> None:
+    """Forget that a delivery was undone, when it is published again because that was asked for."""
+    for part in manifest.slices:
+        same = (UNDONE.c.dataset == manifest.dataset) & (UNDONE.c.name == part.name)
+        connection.execute(delete(UNDONE).where(same, UNDONE.c.sha256 == part.identity.sha256))
 
 
 def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
@@ -24,12 +25,13 @@ from assay.warehouses.control import (
     QUARANTINE_FILES,
     RUNS,
     SLICES,
+    UNDONE,
     VERSIONS,
 )
 
 
-def read_state(connection: Connection, at: int | None = None) -> State:
-    """Return what is published, or what was after run `at`; one consistent read."""
+def read_state(connection: Connection, at: int | dt.datetime | None = None) -> State:
+    """Return what is published, or what was after run `at`, or at a time; one consistent read."""
     seq = _seq_of(connection, at)
     files: dict[str, list[DataFile]] = defaultdict(list)
     for row in connection.execute(select(FILES).where(_live(FILES, seq)).order_by(FILES.c.id)).mappings():
@@ -39,9 +41,19 @@ def read_state(connection: Connection, at: int | None = None) -> State:
         slices[row["dataset"]].append(serial.slice_from_row(row))
     versions = {}
     for row in connection.execute(_versions(seq)).mappings():
+        if not row["columns"]:
+            continue  # undone: it was not there any more
         versions[row["dataset"]] = serial.version_from_row(row, tuple(files[row["dataset"]]))
     owners = {row.name: row.pipeline for row in connection.execute(select(DATASETS.c.name, DATASETS.c.pipeline))}
-    return State(versions, {name: tuple(parts) for name, parts in slices.items()}, owners)
+    undone: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for row in connection.execute(select(UNDONE)).mappings():
+        undone[row["dataset"]].add((row["name"], row["sha256"]))
+    return State(
+        versions,
+        {name: tuple(parts) for name, parts in slices.items()},
+        owners,
+        {name: frozenset(found) for name, found in undone.items()},
+    )
 
 
 def read_manifests(connection: Connection, run: int, datasets: Collection[str] | None) -> dict[str, Manifest]:
@@ -100,9 +112,17 @@ def read_outcome(connection: Connection, run: int) -> str:
     return str(connection.execute(select(RUNS.c.state).where(RUNS.c.id == run)).scalar_one())
 
 
-def _seq_of(connection: Connection, run: int | None) -> int | None:
-    if run is None:
+def _seq_of(connection: Connection, at: int | dt.datetime | None) -> int | None:
+    """Return the number of the last publish that is seen; None for all of them."""
+    if at is None:
         return None
+    if isinstance(at, dt.datetime):
+        moment = at.replace(tzinfo=at.tzinfo or dt.UTC).astimezone(dt.UTC).isoformat()
+        last = connection.execute(select(func.max(RUNS.c.seq)).where(RUNS.c.ended_at <= moment)).scalar()
+        if last is None:
+            raise WarehouseError(f"Nothing was published here by {moment}; `assay history` lists the runs.")
+        return int(last)
+    run = at
     seq = connection.execute(select(RUNS.c.seq).where(RUNS.c.id == run)).scalar()
     if seq is None:
         raise WarehouseError(f"Run {run} has published nothing here; `assay history` lists the runs.")

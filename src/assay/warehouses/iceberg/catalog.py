@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    delete,
     event,
     insert,
     inspect,
@@ -139,6 +140,13 @@ def swap_pointer(connection: Connection, namespace: str, table: str, base: str |
         .values(metadata_location=location, previous_metadata_location=base)
     )
     if done.rowcount != 1:
+        raise ConflictError(f"{namespace}.{table} was changed by another program in the meantime.")
+
+
+def drop_pointer(connection: Connection, namespace: str, table: str, base: str) -> None:
+    """Take a table out of the catalog, where it still points at the base; else raise ConflictError."""
+    mine = (TABLES.c.catalog_name == NAME) & (TABLES.c.table_namespace == namespace) & (TABLES.c.table_name == table)
+    if connection.execute(delete(TABLES).where(mine, TABLES.c.metadata_location == base)).rowcount != 1:
         raise ConflictError(f"{namespace}.{table} was changed by another program in the meantime.")
 
 

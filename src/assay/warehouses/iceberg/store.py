@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import shutil
 import threading
@@ -12,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from assay.model.data import TEMPORARY, Manifest, is_table
+from assay.model.data import TEMPORARY, Manifest, is_table, name_of_table
 from assay.model.errors import WarehouseError
-from assay.model.ports import Publication, RunHandle, State
-from assay.warehouses import lease, publishing, reading
+from assay.model.ports import Publication, RunHandle, State, Undone
+from assay.model.run import RunResult
+from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.iceberg import catalog, durable, layout
 from assay.warehouses.runs import RunRecords
 
@@ -42,8 +44,8 @@ class IcebergWarehouse(RunRecords):
         elif not create:
             raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
 
-    def state(self, at: int | None = None) -> State:
-        """Read every published pointer in one consistent read; `at` is a run whose publish is the last seen."""
+    def state(self, at: int | dt.datetime | None = None) -> State:
+        """Read every published pointer in one consistent read; `at` is the last run seen, or the time."""
         if not self._is_made():
             return State({}, {}, {})
         with self._catalog.read() as connection:
@@ -87,6 +89,45 @@ class IcebergWarehouse(RunRecords):
                 catalog.swap_pointer(connection, namespace, table, _location(state, dataset), location)
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
+
+    def undo(self, run: int | None, *, patience: float) -> Undone:
+        """Bring back what stood before a run and all later ones of its pipeline: of the newest, without a number."""
+        with self._catalog.read() as connection:
+            pipeline, runs, seq = undoing.undone_runs(connection, run)
+        plan = {"as_of": dt.datetime.now(dt.UTC).date().isoformat(), "undo": runs}
+        handle = self._leased(pipeline, lambda connection: lease.take(connection, pipeline, plan), patience)
+        try:
+            with self._catalog.write() as connection:
+                pipeline, runs, seq = undoing.undone_runs(connection, run)
+                found = undoing.changes(connection, pipeline, seq)
+                for change in found:
+                    self._move_back(connection, change)
+                undoing.write(connection, handle, runs, seq, found)
+                self._check_there(reading.read_state(connection))
+        except BaseException as error:
+            self.close_run(handle, RunResult.failed(handle.id, pipeline, str(error)))
+            raise
+        tables = {
+            name_of_table(c.dataset): c.then["row_count"] if c.then else None for c in found if is_table(c.dataset)
+        }
+        return Undone(handle.id, tuple(runs), tables)
+
+    def _move_back(self, connection: Connection, change: undoing.Change) -> None:
+        """Point a table at the metadata it had: its files are kept until a vacuum."""
+        if not is_table(change.dataset):
+            return
+        namespace, _, table = change.dataset.partition(".")
+        now = change.now["metadata_location"]
+        if change.then is None and now is not None:
+            catalog.drop_pointer(connection, namespace, table, now)
+        elif change.then is not None:
+            catalog.swap_pointer(connection, namespace, table, now, change.then["metadata_location"])
+
+    def _check_there(self, state: State) -> None:
+        for version in state.versions.values():
+            for file in version.files:
+                if not (self._root / file.path).is_file():
+                    raise WarehouseError(f"{file.path} is gone, so what stood before cannot be brought back.")
 
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""

@@ -1,0 +1,140 @@
+"""Undoing runs: a new run that brings back what stood before them, in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
+
+from assay.model.data import KEYS, is_table, name_of_table
+from assay.model.errors import UsageError
+from assay.model.ports import RunHandle
+from assay.warehouses import lease
+from assay.warehouses.control import DATASETS, FILES, RUNS, SLICES, UNDONE, VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What undoing does to one dataset."""
+
+    dataset: str
+    now: RowMapping
+    """The newest version; without columns where the dataset is not there."""
+    then: RowMapping | None
+    """The version that comes back; None where there was none, so that the dataset goes."""
+
+
+def undone_runs(connection: Connection, run: int | None) -> tuple[str, list[int], int]:
+    """Return the pipeline of a run, it and its later published runs, and the number of its publish.
+
+    Without a run, of the newest published one. Raises UsageError for a run that has published nothing that stands.
+    """
+    published = select(RUNS).where(RUNS.c.state == "published", RUNS.c.seq.is_not(None))
+    query = published.order_by(RUNS.c.seq.desc()).limit(1) if run is None else published.where(RUNS.c.id == run)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        what = "There is no published run" if run is None else f"Run {run} has published nothing that stands"
+        raise UsageError(f"{what}; nothing to undo. `assay history` lists the runs.")
+    later = published.where(RUNS.c.pipeline == row.pipeline, RUNS.c.seq >= row.seq).order_by(RUNS.c.seq)
+    return row.pipeline, [int(found.id) for found in connection.execute(later)], int(row.seq)
+
+
+def changes(connection: Connection, pipeline: str, seq: int) -> list[Change]:
+    """Return what brings a pipeline's datasets back to what they were before publish `seq`.
+
+    Key maps stay as they are: a natural key keeps its number for ever.
+    """
+    touched = select(VERSIONS.c.dataset).join(RUNS, RUNS.c.id == VERSIONS.c.run)
+    touched = touched.where(RUNS.c.pipeline == pipeline, VERSIONS.c.seq >= seq).distinct()
+    found = []
+    for dataset in sorted(connection.execute(touched).scalars()):
+        if dataset.startswith(KEYS):
+            continue
+        newest = select(VERSIONS).where(VERSIONS.c.dataset == dataset).order_by(VERSIONS.c.seq.desc()).limit(1)
+        now = connection.execute(newest).mappings().one()
+        then = connection.execute(newest.where(VERSIONS.c.seq < seq)).mappings().one_or_none()
+        then = None if then is None or is_gone(then) else then
+        if then is not None or not is_gone(now):
+            found.append(Change(dataset, now, then))
+    return found
+
+
+def is_gone(version: RowMapping) -> bool:
+    """Return whether a version says that its dataset is not there: a table has columns."""
+    return not version["columns"]
+
+
+def write(connection: Connection, handle: RunHandle, runs: list[int], seq: int, found: list[Change]) -> None:
+    """Write the run that undoes others: versions, pointers, files, slices, and what is not to be loaded again."""
+    new = int(connection.execute(select(func.max(RUNS.c.seq))).scalar_one()) + 1
+    back = {change.dataset: change.then["run"] for change in found if change.then is not None}
+    for change in found:
+        _write_version(connection, handle.id, new, change, back)
+        for table in (FILES, SLICES):
+            _bring_back(connection, table, change.dataset, seq, new, handle.id)
+    _keep_others_current(connection, handle.id, runs, {change.dataset for change in found})
+    connection.execute(update(RUNS).where(RUNS.c.id.in_(runs)).values(state="undone"))
+    tables = {
+        name_of_table(c.dataset): {"status": "written", "rows": c.then["row_count"] if c.then else None}
+        for c in found
+        if is_table(c.dataset)
+    }
+    lease.release(connection, handle)
+    connection.execute(
+        update(RUNS)
+        .where(RUNS.c.id == handle.id)
+        .values(
+            state="published",
+            seq=new,
+            ended_at=dt.datetime.now(dt.UTC).isoformat(),
+            result={"run": handle.id, "state": "published", "undone": runs, "problems": [], "tables": tables},
+        )
+    )
+
+
+def _write_version(connection: Connection, run: int, seq: int, change: Change, back: Mapping[str, int]) -> None:
+    """Write the version that comes back, and the pointer to it, under the number of the run that undoes."""
+    then = change.then
+    pipeline = connection.execute(select(RUNS.c.pipeline).where(RUNS.c.id == run)).scalar_one()
+    if then is None:
+        gone = {"columns": [], "row_count": 0, "inputs": {}, "metadata_location": None}
+        connection.execute(insert(VERSIONS).values(**{**change.now, **gone, "run": run, "seq": seq}))
+        connection.execute(delete(DATASETS).where(DATASETS.c.name == change.dataset))
+        return
+    # What it was made from comes back under the number of this run, where it comes back too.
+    inputs = {name: run if back.get(name) == version else version for name, version in then["inputs"].items()}
+    connection.execute(insert(VERSIONS).values(**{**then, "run": run, "seq": seq, "inputs": inputs}))
+    mine = DATASETS.c.name == change.dataset
+    if connection.execute(update(DATASETS).where(mine).values(version=run)).rowcount == 0:
+        connection.execute(insert(DATASETS).values(name=change.dataset, pipeline=pipeline, version=run))
+
+
+def _bring_back(connection: Connection, table: Table, dataset: str, seq: int, new: int, run: int) -> None:
+    """Let rows of a dataset stand as they did before publish `seq`: rows that came since go, those that went return."""
+    mine, lives = table.c.dataset == dataset, table.c.removed_seq.is_(None)
+    came = connection.execute(select(table).where(mine, lives, table.c.added_seq >= seq)).mappings().all()
+    stood = (table.c.added_seq < seq) & (table.c.removed_seq >= seq)
+    went = connection.execute(select(table).where(mine, stood).order_by(table.c.id)).mappings().all()
+    if table is SLICES:
+        refused = [{"dataset": dataset, "name": row["name"], "sha256": row["sha256"], "run": run} for row in came]
+        for name, content in [(row["name"], row["sha256"]) for row in (*came, *went)]:
+            same = (UNDONE.c.dataset == dataset) & (UNDONE.c.name == name) & (UNDONE.c.sha256 == content)
+            connection.execute(delete(UNDONE).where(same))
+        for row in refused:
+            connection.execute(insert(UNDONE).values(**row))
+    connection.execute(update(table).where(mine, lives, table.c.added_seq >= seq).values(removed_seq=new))
+    for back in went:
+        again = {name: value for name, value in back.items() if name not in ("id", "removed_seq")}
+        connection.execute(insert(table).values(**{**again, "added_seq": new}))
+
+
+def _keep_others_current(connection: Connection, run: int, runs: list[int], restored: set[str]) -> None:
+    """Let tables that the undone runs found unchanged know what comes back as what they were made from."""
+    standing = (DATASETS.c.name == VERSIONS.c.dataset) & (DATASETS.c.version == VERSIONS.c.run)
+    for row in connection.execute(select(VERSIONS).join(DATASETS, standing)).mappings().all():
+        moved = {name: run for name, version in row["inputs"].items() if name in restored and version in runs}
+        if moved and row["run"] != run:
+            same = (VERSIONS.c.dataset == row["dataset"]) & (VERSIONS.c.run == row["run"])
+            connection.execute(update(VERSIONS).where(same).values(inputs={**row["inputs"], **moved}))
