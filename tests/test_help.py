@@ -41,7 +41,8 @@ def test_every_command_is_one_line_under_what_it_is_for() -> None:
     text = call("--help").stdout
     assert max(map(len, text.splitlines())) <= 80
     found = sections(text)
-    assert [*found].index("Begin") == 0 and [*found][-1] == "Options"
+    assert [*found].index("Begin") == 0
+    assert [*found][-1] == "Options"
     lines = [line for head, lines in found.items() if head != "Options" for line in lines]
     assert all(re.fullmatch(r"  [a-z]+ +[A-Z].*\.", line) for line in lines), lines
     assert [line.split()[0] for line in lines] == list(app.assay.commands)

@@ -169,7 +169,7 @@ def test_bad_rows_are_in_the_quarantine_whole_and_with_all_their_reasons(once: P
         "order_id": 61,
         "customer_id": None,
         "ordered_on": "2024-01-02",
-        "amount": 2_000_000,
+        "amount": "2000000.00",
         "updated_at": "2024-01-10 08:00:00",
     }
 
