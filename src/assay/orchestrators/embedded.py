@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from assay.settings import Settings
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
 _HEARTBEAT_SECONDS = 15
+_AT_ONCE_SECONDS = 1.0
+"""How long it may take to begin, before the plan is made again: making it reads every new file."""
 _NOTHING: Mapping[str, NodeRun] = MappingProxyType({})
 
 
@@ -60,13 +63,15 @@ class Embedded:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(_nothing_done(pipeline, plan, began))
             self.warehouse.warm_up()
+            asked = time.monotonic()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
             nodes: dict[str, NodeRun] = {}
             try:
                 self._tell(RunStarted(pipeline.name, handle.id, options.as_of, len(plan.steps)))
-                # Others may have published while this run waited for its turn.
-                work = replace(work, plan=self._plan(pipeline, traced, options))
+                if time.monotonic() - asked > _AT_ONCE_SECONDS or self.warehouse.state() != plan.state:
+                    # Others may have published, and files come, while this run waited for its turn.
+                    work = replace(work, plan=self._plan(pipeline, traced, options))
                 self.warehouse.record_plan(handle, to_record(pipeline, work.plan, traced))
                 return self._carry_out(work, nodes, began)
             except BaseException as error:
