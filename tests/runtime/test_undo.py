@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -12,7 +13,7 @@ from narwhals import col
 import assay
 from assay import Append, Merge
 from assay.model.errors import SourceError, UsageError, WarehouseError
-from tests.runtime.shop import Shop, define
+from tests.runtime.shop import SETTINGS, Shop, define
 
 
 def tables() -> list[assay.Table]:
@@ -144,3 +145,15 @@ def test_a_time_shows_what_was_published_by_then(shop: Shop) -> None:
     assert counts == [[(1,)], [(1,)], [(2,)], [(2,)]]
     with pytest.raises(WarehouseError, match="Nothing was published here by 2020-01-01"):
         assay.connect(shop.lake, at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+
+
+def test_a_lake_that_was_moved_is_read_but_not_run_and_says_why(shop: Shop) -> None:
+    shop.orders("1,ann,10")
+    shop.run(*tables())
+    before = stored(shop)
+    moved = shop.lake.rename(shop.lake.with_name("moved"))
+    shop.orders("2,bob,20", file="orders2.csv")
+    with pytest.raises(WarehouseError, match="This lake was made in another place"):
+        assay.run(shop.pipeline(*tables()), warehouse=moved, settings=replace(SETTINGS, folder=str(shop.inbox)))
+    shop.lake = moved
+    assert stored(shop) == before

@@ -169,7 +169,8 @@ def test_decimals_are_written_as_pyiceberg_writes_them(value: Decimal) -> None:
 
 def as_duckdb_writes(kind: str, value: object) -> str:
     text = "hex(?::blob)" if kind == "BLOB" else f"?::{kind}::varchar"
-    row = duckdb.execute(f"select {text}", [value]).fetchone()
+    with duckdb.connect() as connection:
+        row = connection.execute(f"select {text}", [value]).fetchone()
     assert row
     return str(row[0])
 

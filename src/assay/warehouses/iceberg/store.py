@@ -165,9 +165,15 @@ class IcebergWarehouse(RunRecords):
 
 
 def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> str:
+    base = _location(state, manifest.dataset)
+    if base is not None and not base.removeprefix("file://").startswith(f"{root}/"):
+        raise WarehouseError(
+            f"This lake was made in another place: {manifest.dataset} points at {base}. What was moved or copied "
+            "can be read, but not run; put it back, or load into a new lake."
+        )
     change = metadata.TableChange(
         location=f"{root}/{layout.table_folder(manifest.dataset)}",
-        base=_location(state, manifest.dataset),
+        base=base,
         schema=manifest.schema,
         partition_by=manifest.partition_by,
         added=manifest.added,
