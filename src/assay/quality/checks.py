@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, assert_never
 
 import narwhals as nw
@@ -48,9 +48,11 @@ def between(column: str, low: Any, high: Any, action: Action = "warn") -> RowChe
     return RowCheck(f"between({column}, {low}, {high})", (col(column) < low) | (col(column) > high), action, (column,))
 
 
-def accepted(column: str, values: Sequence[Any], action: Action = "warn") -> RowCheck:
+def accepted(column: str, values: Collection[Any], action: Action = "warn") -> RowCheck:
     """Return a check broken by rows whose value is not one of those listed."""
-    listed = ", ".join(map(str, values))
+    texts = [str(value) for value in values]
+    # A set has another order in every process; the name of a check has one.
+    listed = ", ".join(texts if isinstance(values, Sequence) else sorted(texts))
     return RowCheck(f"accepted({column}: {listed})", ~col(column).is_in(list(values)), action, (column,))
 
 

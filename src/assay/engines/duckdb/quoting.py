@@ -6,6 +6,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+_MEMBERS = re.compile(r"""contains\(\[((?:'(?:[^']|'')*'|[^'\[\]])*)\]""")
+_MEMBER = re.compile(r"""(?:'(?:[^']|'')*'|[^',])+""")
+_TYPE = re.compile(r"::[\w(), ]+$")
 _GENERATED = re.compile(r'"(?:\w*_)?[0-9a-f]{12,}"')
 
 
@@ -32,7 +35,8 @@ def struct(values: Mapping[str, str]) -> str:
 def renumbered(query: str, known: Collection[str] = ()) -> str:
     """Replace names that were made at random by their order, so that equal computations have equal texts.
 
-    Texts in quotes are left alone: a constant that looks random is still a constant.
+    Texts in quotes are left alone: a constant that looks random is still a constant. Members of a list that something
+    is looked for in stand in one order: those of a Python set change their places from process to process.
     """
     order: dict[str, str] = {}
     kept = {name(column) for column in known}
@@ -43,4 +47,10 @@ def renumbered(query: str, known: Collection[str] = ()) -> str:
             return token
         return order.setdefault(token, f'"generated_{len(order)}"')
 
-    return _TOKEN.sub(replacement, query)
+    return _MEMBERS.sub(_sorted_members, _TOKEN.sub(replacement, query))
+
+
+def _sorted_members(match: re.Match[str]) -> str:
+    # The type stands at the first member only, whichever that is.
+    members = {_TYPE.sub("", member.strip()) for member in _MEMBER.findall(match[1])}
+    return f"contains([{', '.join(sorted(members))}]"
