@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -35,7 +36,7 @@ def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Map
     result must carry it in columns of the same names.
     """
     try:
-        query = sqlglot.parse_one(definition, read="duckdb")
+        query = _parsed(definition)
         found = _query(query, {}, _Inputs(schemas, anchors))
     except (_NotLocalError, sqlglot.errors.SqlglotError):
         return False
@@ -49,8 +50,8 @@ def columns_read(definition: str, columns: Sequence[str]) -> frozenset[str]:
     All of them where it takes rows whole, or cannot be understood.
     """
     try:
-        query = sqlglot.parse_one(definition, read="duckdb")
-    except sqlglot.ParseError:
+        query = _parsed(definition)
+    except sqlglot.errors.SqlglotError:
         return frozenset(columns)
     tables = {str(table.alias_or_name).lower() for table in query.find_all(exp.Table, exp.CTE)}
     whole_rows = any(not isinstance(star.parent, exp.Count) for star in query.find_all(exp.Star, exp.Columns))
@@ -58,6 +59,12 @@ def columns_read(definition: str, columns: Sequence[str]) -> frozenset[str]:
         return frozenset(columns)
     named = {identifier.name.lower() for identifier in query.find_all(exp.Identifier)}
     return frozenset(column for column in columns if column.lower() in named)
+
+
+@lru_cache(maxsize=256)
+def _parsed(definition: str) -> exp.Expr:
+    """Parse a definition; what is returned is shared, and only looked at."""
+    return sqlglot.parse_one(definition, read="duckdb")
 
 
 @dataclass(frozen=True, slots=True)
