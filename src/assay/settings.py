@@ -39,7 +39,7 @@ class Settings:
     memory_limit: str = "1GB"
     """Memory of the engine, beyond which it spills to disk."""
     rejected_share: float = 0.05
-    """Share of rejected rows, 0 to 1, above which a table blocks the publish."""
+    """Share of rejected rows, 0 to 1, above which a table, or what is read of a source, blocks the publish."""
     warnings: Warnings = "allow"
     """Whether checks that warn let a run be published, or block it as those do that block."""
     when_busy: WhenBusy = "wait"

@@ -54,8 +54,9 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
     faults = []
     if ledger.read or ledger.returned:
         faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
-    # Of a table computed in part, the rows that stand count too: a small delivery is judged as a full run would.
-    rows = max(ledger.returned, (node.rows or 0) + ledger.rejected)
+    # A file that is all bad is bad, however much was delivered before it. Of a table computed in part the rows that
+    # stand count too: it is judged as a full run would.
+    rows = ledger.returned if source else max(ledger.returned, (node.rows or 0) + ledger.rejected)
     share = ledger.rejected / rows if rows else 0.0
     if share > settings.rejected_share:
         faults.append(
