@@ -66,6 +66,11 @@ def is_gone(version: RowMapping) -> bool:
     return not version["columns"]
 
 
+def restored(found: list[Change]) -> dict[str, int | None]:
+    """Return the rows of each table that comes back, by name; None for one that goes."""
+    return {name_of_table(c.dataset): c.then["row_count"] if c.then else None for c in found if is_table(c.dataset)}
+
+
 def write(connection: Connection, handle: RunHandle, runs: list[int], seq: int, found: list[Change]) -> None:
     """Write the run that undoes others: versions, pointers, files, slices, and what is not to be loaded again."""
     new = int(connection.execute(select(func.max(RUNS.c.seq))).scalar_one()) + 1
@@ -76,11 +81,7 @@ def write(connection: Connection, handle: RunHandle, runs: list[int], seq: int, 
             _bring_back(connection, table, change.dataset, seq, new, handle.id)
     _keep_others_current(connection, handle.id, runs, {change.dataset for change in found})
     connection.execute(update(RUNS).where(RUNS.c.id.in_(runs)).values(state="undone"))
-    tables = {
-        name_of_table(c.dataset): {"status": "written", "rows": c.then["row_count"] if c.then else None}
-        for c in found
-        if is_table(c.dataset)
-    }
+    tables = {name: {"status": "written", "rows": rows} for name, rows in restored(found).items()}
     lease.release(connection, handle)
     connection.execute(
         update(RUNS)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from assay.model.data import TEMPORARY, Manifest, is_table, name_of_table
+from assay.model.data import TEMPORARY, Manifest, is_table
 from assay.model.errors import WarehouseError
 from assay.model.ports import Publication, RunHandle, State, Undone
 from assay.model.run import RunResult
@@ -107,10 +107,7 @@ class IcebergWarehouse(RunRecords):
         except BaseException as error:
             self.close_run(handle, RunResult.failed(handle.id, pipeline, str(error)))
             raise
-        tables = {
-            name_of_table(c.dataset): c.then["row_count"] if c.then else None for c in found if is_table(c.dataset)
-        }
-        return Undone(handle.id, tuple(runs), tables)
+        return Undone(handle.id, tuple(runs), undoing.restored(found))
 
     def _move_back(self, connection: Connection, change: undoing.Change) -> None:
         """Point a table at the metadata it had: its files are kept until a vacuum."""
