@@ -16,7 +16,7 @@ from narwhals import col
 from assay.model.data import DataFile
 from assay.model.ports import Destination, Engine, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
-from assay.model.schema import Column, Schema
+from assay.model.schema import Schema
 from assay.model.source import POSITION, SOURCE_FILE
 from assay.transform.sql import sql
 
@@ -47,19 +47,30 @@ def test_no_files_are_an_empty_frame_with_every_type(session: Session) -> None:
     assert Schema.of(session.columns(empty)) == schema
 
 
-def test_files_are_read_by_field_id_through_renamed_added_moved_and_dropped_columns(
-    session: Session, tmp_path: Path
-) -> None:
-    old = Schema((Column("id", "BIGINT", 1), Column("name", "VARCHAR", 2), Column("gone", "DOUBLE", 3)))
-    new = Schema((Column("label", "VARCHAR", 2), Column("added", "DATE", 4), Column("id", "BIGINT", 1)))
-    files = written(session, tmp_path, "select 1 as id, 'a' as name, 0.5::double as gone", old)
-    files += written(session, tmp_path, "select 'b' as label, date '2024-12-01' as added, 2 as id", new)
-    day = dt.date(2024, 12, 1)
-    assert scanned(session, tmp_path, files, new) == [("a", None, 1), ("b", day, 2)]
-    assert scanned(session, tmp_path, files[:1], old) == [(1, "a", 0.5)]
-    # A new column under an old name is another column.
-    reused = Schema((Column("id", "BIGINT", 1), Column("name", "VARCHAR", 9)))
-    assert scanned(session, tmp_path, files[:1], reused) == [(1, None)]
+def test_files_are_read_by_the_names_of_their_columns_as_the_types_asked_for(session: Session, tmp_path: Path) -> None:
+    schema = Schema.of([("id", "BIGINT"), ("name", "VARCHAR"), ("code", "UUID")])
+    files = written(session, tmp_path, "select 1 as id, 'a' as name, uuid() as code", schema)
+    files += written(session, tmp_path, "select 2 as id, 'b' as name, null::uuid as code", schema)
+    assert [row[:2] for row in scanned(session, tmp_path, files, schema)] == [(1, "a"), (2, "b")]
+    part = Schema((schema["code"], schema["id"]))
+    opened = session.scan(str(tmp_path), files, part, "part")
+    assert session.columns(opened) == [("code", "UUID"), ("id", "BIGINT")]
+
+
+def test_a_file_without_a_column_of_the_table_is_an_error_and_no_null(session: Session, tmp_path: Path) -> None:
+    wide, narrow = Schema.of([("id", "BIGINT"), ("name", "VARCHAR")]), Schema.of([("id", "BIGINT")])
+    files = written(session, tmp_path, "select 1 as id, 'a' as name", wide)
+    files += written(session, tmp_path, "select 2 as id", narrow)
+    with pytest.raises(Exception, match="name"):
+        scanned(session, tmp_path, files, wide)
+
+
+def test_the_folders_of_a_file_are_no_columns(session: Session, tmp_path: Path) -> None:
+    place = tmp_path / "month=2024-12"
+    place.mkdir()
+    schema = Schema.of([("id", "BIGINT")])
+    files = written(session, place, "select 1 as id", schema)
+    assert session.columns(session.scan(str(place), files, schema, "part")) == [("id", "BIGINT")]
 
 
 def test_a_cast_gives_the_columns_asked_for_in_their_order_and_types(session: Session) -> None:

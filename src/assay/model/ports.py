@@ -47,7 +47,7 @@ class Session(Protocol):
     """One worker's own place in an engine: frames of two sessions cannot be mixed."""
 
     def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
-        """Open stored files by field id; no files give an empty frame of the schema."""
+        """Open stored files, all written with these columns, in the schema's types; none give an empty frame."""
 
     def blank(self, schema: Schema, name: str) -> Frame:
         """Return an empty frame of the schema that definitions call by the name."""

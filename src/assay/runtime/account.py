@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,8 @@ from assay.model.table import Table
 from assay.model.write import Append
 from assay.quality.checks import agree, any_broken, broken, not_null
 from assay.transform.drop import Dropped
+
+_LOOKS_AROUND = re.compile(r"\bover\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,55 @@ class Loss:
 
 
 def losses(session: Session, dropped: Sequence[Dropped], grain: Grain) -> tuple[Loss, ...]:
-    """Return what was dropped, with the columns' sums that the grain's control totals need: one scan each."""
+    """Return what was dropped, with the columns' sums that the grain's control totals need.
+
+    Drops that follow on each other directly share one scan.
+    """
     wanted = (
         [] if not isinstance(grain, Groups) else [*grain.totals, *grain.totals.values(), *filter(None, [grain.count])]
     )
-    found = []
-    for drop in dropped:
-        known = drop.before.collect_schema().names()
+    found: list[Loss] = []
+    for chain in _chains(session, dropped):
+        before = chain[0].before
+        known = before.collect_schema().names()
         columns = [column for column in dict.fromkeys(wanted) if column in known]
-        gone = {f"c{n}": when(drop.gone).then(col(column)) for n, column in enumerate(columns)}
-        flagged = drop.before.select(_number(drop.gone).alias("rows"), *(e.alias(name) for name, e in gone.items()))
-        ((rows, *sums),) = session.fetch(flagged.select(col(name).sum() for name in ("rows", *gone)))
-        totals = {column: total or 0 for column, total in zip(columns, sums, strict=True)}
-        found.append(Loss(drop.reason, int(rows or 0), totals))
+        flags = _gone_first(chain)
+        sums = {
+            f"c{n}_{m}": when(gone).then(col(column))
+            for n, gone in enumerate(flags)
+            for m, column in enumerate(columns)
+        }
+        counts = {f"rows{n}": _number(gone) for n, gone in enumerate(flags)}
+        flagged = before.select(*(e.alias(name) for name, e in (counts | sums).items()))
+        (row,) = session.fetch(flagged.select(col(name).sum() for name in (*counts, *sums)))
+        totals = iter(row[len(chain) :])
+        for drop, rows in zip(chain, row, strict=False):
+            found.append(Loss(drop.reason, int(rows or 0), {column: next(totals) or 0 for column in columns}))
     return tuple(found)
+
+
+def _chains(session: Session, dropped: Sequence[Dropped]) -> list[list[Dropped]]:
+    """Return drops in groups that one scan can count: each takes rows from what the one before it left.
+
+    An expression that looks at other rows means another thing before a drop than after it, and stands alone.
+    """
+    chains: list[list[Dropped]] = []
+    for drop in dropped:
+        follows = chains and drop.before is chains[-1][-1].after
+        if follows and not _LOOKS_AROUND.search(session.definition(drop.before.select(drop.gone.alias("gone")))):
+            chains[-1].append(drop)
+        else:
+            chains.append([drop])
+    return chains
+
+
+def _gone_first(chain: Sequence[Dropped]) -> list[nw.Expr]:
+    """Return for each drop of a chain which rows it took, among all that stood before the first."""
+    flags: list[nw.Expr] = []
+    for drop in chain:
+        earlier = [~other.gone for other in chain[: len(flags)]]
+        flags.append(nw.all_horizontal(*earlier, drop.gone, ignore_nulls=False))
+    return flags
 
 
 def filtered(lost: Sequence[Loss]) -> dict[str, int]:

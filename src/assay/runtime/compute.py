@@ -51,7 +51,7 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
         frame = data.open(work, session, work.traced[name].seen, f"{INPUT}{parameter}")
         read[name] = data.rows
         if keys is not None and parameter in scope.restricted:
-            frame = session.hold(_rows_of(work, node, name, frame, session, scope, keys))
+            frame = _rows_of(work, node, name, frame, session, scope, keys)
             read[name] = account.scalar(session, frame.select(nw.len()))
         opened[parameter] = frame
     with collecting() as dropped:
@@ -65,11 +65,13 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
 
 
 def _rows_of(work: Work, node: Node, name: str, frame: Frame, session: Session, scope: Scope, keys: Frame) -> Frame:
-    """Return an input's rows of the affected keys; columns that the function does not read are null: they cost most."""
+    """Return an input's rows of the affected keys, held; columns that the function does not read are null."""
     seen = work.traced[name].seen
     read = {*columns_read(work.traced[node.name].definition, seen.names), *scope.on}
-    columns = [column if column in read else lit(None).alias(column) for column in seen.names]
-    return session.cast(frame.select(*columns), seen).join(keys, on=list(scope.on), how="semi")
+    wanted = frame.select(*(column for column in seen.names if column in read))
+    # Nulls come after the join: carried through it, a column without values costs as much as one with.
+    held = session.hold(wanted.join(keys, on=list(scope.on), how="semi"))
+    return session.cast(held.select(*(c if c in read else lit(None).alias(c) for c in seen.names)), seen)
 
 
 def control_totals(

@@ -14,6 +14,8 @@ from assay.model.table import Table
 from assay.runtime.account import scalar
 from assay.runtime.work import Work
 
+NUMBER = "_assay_number"
+"""The column of a key map with the numbers; a table may call its surrogate key otherwise from one day to the next."""
 _MOST_FILES = 16
 """A key map in more files than this is written anew as one."""
 
@@ -30,16 +32,16 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     """Give every row the number of its key; keys without one are numbered on, in the order of their position."""
     dataset = dataset_of_keys(work.dataset(table.name), table.key)
     base = work.plan.state.versions.get(dataset)
-    schema = _schema(work, table, surrogate)
+    schema = _schema(work, table)
     known_files = base.files if base else ()
     known = session.scan(work.warehouse.root, known_files, schema, "known_keys")
     order = [POSITION] if POSITION in work.traced[table.name].schema else []
     wanted = rows.select(*dict.fromkeys((*table.key, *order)))
     fresh = session.hold(wanted.join(known.select(*table.key), on=list(table.key), how="anti"))
-    start = scalar(session, known.select(col(surrogate).max()))
+    start = scalar(session, known.select(col(NUMBER).max()))
     # Positions may be shared (a row multiplied by its function); the key settles what they leave open.
-    numbered = fresh.with_row_index(surrogate, order_by=[*order, *table.key])
-    numbered = numbered.with_columns(col(surrogate) + (start + 1)).select(surrogate, *table.key)
+    numbered = fresh.with_row_index(NUMBER, order_by=[*order, *table.key])
+    numbered = numbered.with_columns(col(NUMBER) + (start + 1)).select(NUMBER, *table.key)
     to = Destination(work.warehouse.root, work.warehouse.folder(dataset, work.handle.id), work.prefix(attempt), schema)
     added = session.write(numbered, to)
     removed: tuple[str, ...] = ()
@@ -49,12 +51,13 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     kept = () if removed else known_files
     keys = session.scan(work.warehouse.root, (*kept, *added), schema, "keys")
     manifest = _manifest(work, dataset, attempt, schema, added, removed)
-    return Numbered(rows.join(keys, on=list(table.key), how="left"), manifest)
+    named = keys.select(col(NUMBER).alias(surrogate), *table.key)
+    return Numbered(rows.join(named, on=list(table.key), how="left"), manifest)
 
 
-def _schema(work: Work, table: Table, surrogate: str) -> Schema:
+def _schema(work: Work, table: Table) -> Schema:
     traced = work.traced[table.name].schema
-    return Schema.of([(surrogate, "BIGINT"), *((name, traced[name].type) for name in table.key)])
+    return Schema.of([(NUMBER, "BIGINT"), *((name, traced[name].type) for name in table.key)])
 
 
 def _manifest(

@@ -14,6 +14,9 @@ from sqlglot import exp
 
 from assay.runtime.trace import INPUT
 
+_Columns = tuple[tuple[str, tuple[str, ...]], ...]
+"""Columns by name of their input, in a form that a cache can look up."""
+
 
 class _NotLocalError(Exception):
     """Raised inside this file where a rule does not hold."""
@@ -35,12 +38,17 @@ def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Map
     columns that carry the key, in one order; without columns, that each row is treated by itself. With a key, the
     result must carry it in columns of the same names.
     """
+    known = tuple((name, tuple(columns)) for name, columns in schemas.items())
+    return _is_local(definition, known, tuple((name, tuple(columns)) for name, columns in anchors.items()))
+
+
+@lru_cache(maxsize=256)
+def _is_local(definition: str, schemas: _Columns, anchors: _Columns) -> bool:
     try:
-        query = _parsed(definition)
-        found = _query(query, {}, _Inputs(schemas, anchors))
+        found = _query(_parsed(definition), {}, _Inputs(dict(schemas), dict(anchors)))
     except (_NotLocalError, sqlglot.errors.SqlglotError):
         return False
-    key = next(iter(anchors.values()), ())
+    key = anchors[0][1] if anchors else ()
     return all(name in carriers for name, carriers in zip(key, found.carriers, strict=True))
 
 

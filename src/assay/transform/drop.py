@@ -13,11 +13,12 @@ from narwhals import Expr, LazyFrame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dropped:
-    """Rows that a function dropped: the frame before, and which of its rows went."""
+    """Rows that a function dropped: the frame before, which of its rows went, and the frame of those that stayed."""
 
     reason: str
     before: LazyFrame[Any]
     gone: Expr
+    after: LazyFrame[Any]
 
 
 _COLLECTOR: ContextVar[list[Dropped] | None] = ContextVar("dropped", default=None)
@@ -29,10 +30,11 @@ def drop_where(frame: LazyFrame[Any], reason: str, expr: Expr) -> LazyFrame[Any]
     In a run the rows are counted in the ledger as *filtered*, under the reason.
     """
     gone = expr.fill_null(value=False)
+    kept = frame.filter(~gone)
     collected = _COLLECTOR.get()
     if collected is not None:
-        collected.append(Dropped(reason, frame, gone))
-    return frame.filter(~gone)
+        collected.append(Dropped(reason, frame, gone, kept))
+    return kept
 
 
 @contextmanager

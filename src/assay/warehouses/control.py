@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
-FORMAT = 2
+FORMAT = 3
 """Raised when these tables change; a warehouse of another format is refused by name."""
 
 METADATA = MetaData()

@@ -51,6 +51,7 @@ def write_versions(
     seq = int(connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()) + 1
     for dataset, manifest in publication.manifests.items():
         if manifest.changed:
+            _check_one_schema(connection, manifest)
             _insert_version(connection, handle.id, seq, manifest, locations.get(dataset))
             _move_pointer(connection, handle.id, publication.pipeline, manifest)
             _move_files(connection, seq, manifest)
@@ -64,6 +65,17 @@ def write_versions(
                 .values(fingerprint=manifest.fingerprint, inputs=dict(manifest.inputs), as_of=manifest.as_of)
             )
     return seq
+
+
+def _check_one_schema(connection: Connection, manifest: Manifest) -> None:
+    """Raise WarehouseError where a version would have files of other columns than its own: they are read by name."""
+    mine = (VERSIONS.c.dataset == manifest.dataset) & (VERSIONS.c.run == manifest.base)
+    base = connection.execute(select(VERSIONS.c.columns).where(mine)).scalar()
+    if base is None or base == manifest.schema.to_json():
+        return
+    kept = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None) & FILES.c.path.not_in(manifest.removed)
+    if connection.execute(select(func.count()).select_from(FILES).where(kept)).scalar_one():
+        raise WarehouseError(f"{manifest.dataset} has other columns than files that it keeps; please report it.")
 
 
 def _forget_undone(connection: Connection, manifest: Manifest) -> None:

@@ -34,6 +34,8 @@ class DuckDbEngine:
                 "preserve_insertion_order": "true",
             }
         )
+        # Files never change once written, and are opened whenever a query that reads them is bound.
+        self._connection.execute("set global parquet_metadata_cache = true")
 
     @contextmanager
     def session(self) -> Iterator[DuckDbSession]:

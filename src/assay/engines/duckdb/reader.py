@@ -31,13 +31,20 @@ def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.
         }
     )
     connection.execute("set timezone = 'UTC'")
+    connection.execute("set parquet_metadata_cache = true")
     for name, version in state.versions.items():
         if is_table(name):
             layer, _, entity = name.partition(".")
             shown = Schema(tuple(column for column in version.schema if not column.is_system))
-            query = scan_query([str(Path(root, file.path)) for file in version.files], shown)
             connection.execute(f"create schema if not exists {quoting.name(layer)}")
-            connection.execute(f"create view {quoting.name(layer)}.{quoting.name(entity)} as {query}")
+            view = f"create view {quoting.name(layer)}.{quoting.name(entity)} as"
+            try:
+                connection.execute(
+                    f"{view} {scan_query([str(Path(root, file.path)) for file in version.files], shown)}"
+                )
+            except duckdb.Error as error:
+                # One damaged table must not hide the others: who reads it is told.
+                connection.execute(f"{view} {_refusing(shown, f'{name} cannot be read: {error}')}")
     connection.execute(f"create schema if not exists {META}")
     for table, rows in control.items():
         _fill(connection, table, rows)
@@ -46,6 +53,13 @@ def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.
     query = quarantine_query([str(Path(root, row[place])) for row in files.rows])
     connection.execute(f"create view {META}.quarantine as {query}")
     return connection
+
+
+def _refusing(schema: Schema, why: str) -> str:
+    """Return a SELECT of a table's columns that fails when it is read."""
+    return "select " + ", ".join(
+        f"cast(error({quoting.text(why)}) as {column.type}) as {quoting.name(column.name)}" for column in schema
+    )
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: str, found: Rows) -> None:

@@ -17,7 +17,7 @@ from assay.model.data import DataFile
 from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
-from assay.model.schema import Column, Schema
+from assay.model.schema import Schema
 from assay.model.source import POSITION, SOURCE_FILE, SYSTEM_COLUMNS, Csv, Slice
 from assay.transform.sql import Sql
 
@@ -34,7 +34,7 @@ class DuckDbSession:
         self._names: set[str] = set()
 
     def scan(self, root: str, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
-        """Open stored files by field id; no files give an empty frame of the schema."""
+        """Open stored files, all written with these columns, in the schema's types; none give an empty frame."""
         query = scan_query([str(Path(root, file.path)) for file in files], schema)
         return _frame(self._cursor.sql(query).set_alias(name))
 
@@ -166,19 +166,20 @@ class DuckDbSession:
 
 
 def scan_query(paths: Sequence[str], schema: Schema, *, filename: bool = False) -> str:
-    """Return a SELECT over Parquet files that matches columns by field id, so that renames are harmless."""
+    """Return a SELECT of a schema's columns over Parquet files, all of which were written with it.
+
+    By name, though the files have field ids: given `schema` by these, DuckDB 2.0 takes every table for one row long,
+    and joins from the wrong side.
+    """
     if not paths:
         columns = ", ".join(f"cast(null as {c.type}) as {quoting.name(c.name)}" for c in schema)
         return f"select {columns} where false"
-    fields = ", ".join(f"{c.field_id}: {_field(c)}" for c in schema)
-    options = f"schema = map {{{fields}}}" + (", filename = true" if filename else "")
-    return f"select * from read_parquet({quoting.array(paths)}, {options})"
-
-
-def _field(column: Column) -> str:
-    # A file from before a column was added gives null for it.
-    return quoting.struct(
-        {"name": quoting.text(column.name), "type": quoting.text(column.type), "default_value": "null"}
+    # Some types are stored as another; a cast to the type that is there costs nothing.
+    columns = ", ".join(f"cast({quoting.name(c.name)} as {c.type}) as {quoting.name(c.name)}" for c in schema)
+    named = ", filename = true" if filename else ""
+    return (
+        f"select {columns}{', filename' if filename else ''} "
+        f"from read_parquet({quoting.array(paths)}, hive_partitioning = false{named})"
     )
 
 
