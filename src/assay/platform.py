@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from assay.loading import find_pipeline
-from assay.model.errors import DeclarationError, UsageError, near_miss
+from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
 from assay.model.ports import PastRun, Undone
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
 Location = str | os.PathLike[str]
-Rows = tuple[list[str], list[tuple[Any, ...]]]
-"""Names of columns, and rows."""
 
 
 class RunArguments(TypedDict, total=False):
@@ -204,69 +202,6 @@ def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> Ic
 
 def _cores() -> int:
     return replace(Settings(), workers=0).worker_count
-
-
-def query(text: str, warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
-    """Return the columns' names and the rows of a query over the published tables.
-
-    Raises UsageError with the engine's own words for a query it cannot run.
-    """
-    return _rows(connect(warehouse, at=at), text)
-
-
-def first_rows(table: str, warehouse: Location | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
-    """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
-    connection = connect(warehouse, at=at)
-    return _rows(connection, f"select * from {_published(connection, table)} limit {limit:d}")
-
-
-def profile(table: str, warehouse: Location | None = None) -> Rows:
-    """Return what each column of a table holds: nulls, distinct values, bounds, mean, most frequent value."""
-    from assay.engines.duckdb import profile as columns
-
-    connection = connect(warehouse)
-    return list(columns.COLUMNS), columns.profile(connection, _published(connection, table))
-
-
-def quarantine(
-    warehouse: Location | None = None, *, run: int | None = None, table: str | None = None, limit: int = 20
-) -> Rows:
-    """Return rejected rows, the newest run's first: where each came from, why it was rejected, and itself."""
-    wanted = {"q.run": run, "q.node": table}
-    given = {column: value for column, value in wanted.items() if value is not None}
-    found = connect(warehouse).execute(
-        "select q.run, r.state, q.node as table, q.source_file, q.line, "
-        "from_json(q.reasons, '[\"VARCHAR\"]') as reasons, "
-        "coalesce(q.raw, q.row) as row, q.raw_encoding as encoding "
-        "from meta.quarantine q join meta.run r on r.id = q.run "
-        + ("where " + " and ".join(f"{column} = ?" for column in given) if given else "")
-        + " order by q.run desc, q.node, q.source_file, q.line, q.position limit ?",
-        [*given.values(), limit],
-    )
-    return [column[0] for column in found.description or ()], found.fetchall()
-
-
-def _published(connection: DuckDBPyConnection, table: str) -> str:
-    found = "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
-    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in _rows(connection, found)[1]}
-    wanted = table.replace(".", "_", 1)
-    if wanted not in names:
-        raise UsageError(
-            f"There is no published table {table!r}.{near_miss(wanted, names)} There are: {', '.join(names) or 'none'}."
-        )
-    return names[wanted]
-
-
-def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
-    import duckdb
-
-    if not text.strip():
-        raise UsageError("The query is empty.")
-    try:
-        found = connection.execute(text)
-        return [column[0] for column in found.description or ()], found.fetchall()
-    except duckdb.Error as error:
-        raise UsageError(str(error)) from None
 
 
 def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:

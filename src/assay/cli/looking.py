@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from assay import platform
+from assay import platform, queries
 from assay.cli import options
 from assay.cli.printing import print_rows, put
 from assay.observe.summary import aligned
@@ -42,7 +42,7 @@ def history(warehouse: str | None, limit: int, as_json: bool) -> None:
 @options.as_json
 def show(table: str, warehouse: str | None, limit: int, at: int | dt.datetime | None, as_json: bool) -> None:
     """Show the first rows of TABLE, such as gold_daily_revenue."""
-    print_rows(*platform.first_rows(table, warehouse, limit, at=at), as_json=as_json)
+    print_rows(*queries.first_rows(table, warehouse, limit, at=at), as_json=as_json)
 
 
 @click.command()
@@ -51,7 +51,7 @@ def show(table: str, warehouse: str | None, limit: int, at: int | dt.datetime | 
 @options.as_json
 def profile(table: str, warehouse: str | None, as_json: bool) -> None:
     """Show what the columns of TABLE hold: nulls, values, bounds."""
-    print_rows(*platform.profile(table, warehouse), as_json=as_json)
+    print_rows(*queries.profile(table, warehouse), as_json=as_json)
 
 
 @click.group()
@@ -70,7 +70,7 @@ def list_(warehouse: str | None, run: int | None, table: str | None, limit: int,
 
     `row` is the line of the file as it came (base64 where it is no text in the file's encoding), or the row as JSON.
     """
-    print_rows(*platform.quarantine(warehouse, run=run, table=table, limit=limit), as_json=as_json)
+    print_rows(*queries.quarantine(warehouse, run=run, table=table, limit=limit), as_json=as_json)
 
 
 @click.command()
@@ -83,4 +83,4 @@ def sql(query: str, warehouse: str | None, at: int | dt.datetime | None, as_json
 
     All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
     """
-    print_rows(*platform.query(query, warehouse, at=at), as_json=as_json)
+    print_rows(*queries.query(query, warehouse, at=at), as_json=as_json)

@@ -1,0 +1,80 @@
+"""Questions to a warehouse that are answered with SQL, over the tables as they are published."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from assay import platform
+from assay.model.errors import UsageError, near_miss
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Rows = tuple[list[str], list[tuple[Any, ...]]]
+"""Names of columns, and rows."""
+
+
+def query(text: str, warehouse: platform.Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
+    """Return the columns' names and the rows of a query over the published tables.
+
+    Raises UsageError with the engine's own words for a query it cannot run.
+    """
+    return _rows(platform.connect(warehouse, at=at), text)
+
+
+def first_rows(
+    table: str, warehouse: platform.Location | None, limit: int, *, at: int | dt.datetime | None = None
+) -> Rows:
+    """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
+    connection = platform.connect(warehouse, at=at)
+    return _rows(connection, f"select * from {_published(connection, table)} limit {limit:d}")
+
+
+def profile(table: str, warehouse: platform.Location | None = None) -> Rows:
+    """Return what each column of a table holds: nulls, distinct values, bounds, mean, most frequent value."""
+    from assay.engines.duckdb import profile as columns
+
+    connection = platform.connect(warehouse)
+    return list(columns.COLUMNS), columns.profile(connection, _published(connection, table))
+
+
+def quarantine(
+    warehouse: platform.Location | None = None, *, run: int | None = None, table: str | None = None, limit: int = 20
+) -> Rows:
+    """Return rejected rows, the newest run's first: where each came from, why it was rejected, and itself."""
+    wanted = {"q.run": run, "q.node": table}
+    given = {column: value for column, value in wanted.items() if value is not None}
+    found = platform.connect(warehouse).execute(
+        "select q.run, r.state, q.node as table, q.source_file, q.line, "
+        "from_json(q.reasons, '[\"VARCHAR\"]') as reasons, "
+        "coalesce(q.raw, q.row) as row, q.raw_encoding as encoding "
+        "from meta.quarantine q join meta.run r on r.id = q.run "
+        + ("where " + " and ".join(f"{column} = ?" for column in given) if given else "")
+        + " order by q.run desc, q.node, q.source_file, q.line, q.position limit ?",
+        [*given.values(), limit],
+    )
+    return [column[0] for column in found.description or ()], found.fetchall()
+
+
+def _published(connection: DuckDBPyConnection, table: str) -> str:
+    found = "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
+    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in _rows(connection, found)[1]}
+    wanted = table.replace(".", "_", 1)
+    if wanted not in names:
+        raise UsageError(
+            f"There is no published table {table!r}.{near_miss(wanted, names)} There are: {', '.join(names) or 'none'}."
+        )
+    return names[wanted]
+
+
+def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
+    import duckdb
+
+    if not text.strip():
+        raise UsageError("The query is empty.")
+    try:
+        found = connection.execute(text)
+        return [column[0] for column in found.description or ()], found.fetchall()
+    except duckdb.Error as error:
+        raise UsageError(str(error)) from None
