@@ -136,13 +136,18 @@ def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None =
     """
     from assay.engines.duckdb.reader import open_reader
 
-    lake = _lake(current_settings(), warehouse, create=False)
+    lake = stored(warehouse)
     return open_reader(lake.root, lake.state(at), lake.control_rows())
 
 
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
     """Return the newest runs first."""
-    return _lake(current_settings(), warehouse, create=False).history(limit)
+    return stored(warehouse).history(limit)
+
+
+def stored(warehouse: Location | None = None) -> IcebergWarehouse:
+    """Open a warehouse that is there; raises WarehouseError where there is none."""
+    return _lake(current_settings(), warehouse, create=False)
 
 
 def current_settings(*, workers: int | None = None) -> Settings:

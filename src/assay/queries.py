@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from assay import platform
+from assay.model.data import Version, is_table, name_of_table
+from assay.model.difference import TableDifference
 from assay.model.errors import UsageError, near_miss
 
 if TYPE_CHECKING:
@@ -39,6 +43,37 @@ def profile(table: str, warehouse: platform.Location | None = None) -> Rows:
     return list(columns.COLUMNS), columns.profile(connection, _published(connection, table))
 
 
+def diff(
+    before: int | dt.datetime,
+    after: int | dt.datetime,
+    warehouse: platform.Location | None = None,
+    *,
+    table: str | None = None,
+    limit: int = 20,
+) -> list[TableDifference]:
+    """Return what became of each published table from one state to another: after a run, or at a time (UTC).
+
+    Tables that are as they were are left out. Of `table`, which may be given, there are up to `limit` rows too. Raises
+    UsageError for a table that is in neither state, WarehouseError for a run that has published nothing.
+    """
+    from assay.engines.duckdb import difference, reader
+
+    lake = platform.stored(warehouse)
+    old, new = (_tables(lake.state(at).versions) for at in (before, after))
+    names = in_order(old | new)
+    if table is not None:
+        names = [_named(table, names)]
+    connection, rows = reader.connected(), limit if table is not None else 0
+    found = [difference.compare(connection, lake.root, old.get(n), new.get(n), rows=rows) for n in names]
+    return [each for each in found if each.differs]
+
+
+def in_order(versions: Mapping[str, Version]) -> list[str]:
+    """Return tables' datasets, each behind those that it was made from."""
+    made_from = {name: sorted(set(versions[name].inputs) & set(versions)) for name in sorted(versions)}
+    return list(TopologicalSorter(made_from).static_order())
+
+
 def quarantine(
     warehouse: platform.Location | None = None, *, run: int | None = None, table: str | None = None, limit: int = 20
 ) -> Rows:
@@ -57,9 +92,19 @@ def quarantine(
     return [column[0] for column in found.description or ()], found.fetchall()
 
 
+def _tables(versions: Mapping[str, Version]) -> dict[str, Version]:
+    return {name: version for name, version in versions.items() if is_table(name)}
+
+
 def _published(connection: DuckDBPyConnection, table: str) -> str:
     found = "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
-    names = {f"{layer}_{entity}": f'"{layer}"."{entity}"' for layer, entity in _rows(connection, found)[1]}
+    layer, _, entity = _named(table, [".".join(row) for row in _rows(connection, found)[1]]).partition(".")
+    return f'"{layer}"."{entity}"'
+
+
+def _named(table: str, datasets: list[str]) -> str:
+    """Return the dataset that is called so; raises UsageError with the near miss."""
+    names = {name_of_table(dataset): dataset for dataset in datasets}
     wanted = table.replace(".", "_", 1)
     if wanted not in names:
         raise UsageError(

@@ -28,6 +28,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/platform.py::connect": _WHEN_USED,
         "src/assay/queries.py::_rows": _WHEN_USED,
         "src/assay/queries.py::profile": _WHEN_USED,
+        "src/assay/queries.py::diff": _WHEN_USED,
         "src/assay/platform.py::_embedded": _WHEN_USED,
         "src/assay/platform.py::_lake": _WHEN_USED,
         "src/assay/observe/progress.py::progress": "a command in a pipe shows no progress, and need not load rich",

@@ -12,13 +12,9 @@ from assay.cli.printing import print_rows, put
 from assay.observe.summary import aligned
 
 
-def _limit(default: int, what: str) -> options.Command:
-    return click.option("--limit", type=click.IntRange(min=1), default=default, show_default=True, help=what)
-
-
 @click.command()
 @options.warehouse
-@_limit(20, "How many runs to list.")
+@options.limit(20, "How many runs to list.")
 @options.as_json
 def history(warehouse: str | None, limit: int, as_json: bool) -> None:
     """List the runs of a warehouse, the newest first."""
@@ -37,7 +33,7 @@ def history(warehouse: str | None, limit: int, as_json: bool) -> None:
 @click.command()
 @click.argument("table")
 @options.warehouse
-@_limit(10, "How many rows to show.")
+@options.limit(10, "How many rows to show.")
 @options.at
 @options.as_json
 def show(table: str, warehouse: str | None, limit: int, at: int | dt.datetime | None, as_json: bool) -> None:
@@ -63,7 +59,7 @@ def quarantine() -> None:
 @options.warehouse
 @click.option("--run", type=click.IntRange(min=1), help="Those of one run (default: of all).")
 @click.option("--table", metavar="TABLE", help="Those of one table, or of one source.")
-@_limit(20, "How many rows to list.")
+@options.limit(20, "How many rows to list.")
 @options.as_json
 def list_(warehouse: str | None, run: int | None, table: str | None, limit: int, as_json: bool) -> None:
     """List rejected rows with all of their reasons, the newest run's first.

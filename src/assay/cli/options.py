@@ -59,13 +59,21 @@ class _At(click.ParamType["int | dt.datetime"]):
             self.fail(f"{value!r} is neither a run nor a time; write 12, or 2024-12-01T08:00 (UTC).", param, ctx)
 
 
-at = click.option("--at", type=_At(), metavar="RUN|TIME", help="As it was after a run, or at a time (UTC).")
+state = _At()
+"""The type of a published state: the number of a run, or a time."""
+at = click.option("--at", type=state, metavar="RUN|TIME", help="As it was after a run, or at a time (UTC).")
 warehouse = click.option("--warehouse", metavar="DIR", help="Folder of the lake (default: the setting `warehouse`).")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 pipeline = click.argument("pipeline")
 workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Tables computed side by side (default: one a core)."
 )
+
+
+def limit(default: int, what: str) -> Command:
+    """Return the option that says how many there may be."""
+    return click.option("--limit", type=click.IntRange(min=1), default=default, show_default=True, help=what)
+
 
 _reading = (
     click.option("--source", "sources", type=_Assignment(), multiple=True, help="Read a source from another path."),

@@ -18,11 +18,12 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: 
     if as_json:
         put([dict(zip(names, row, strict=True)) for row in rows])
         return
-    text = [tuple(names), *(tuple(map(_cell, row)) for row in rows)]
+    text = [tuple(names), *(tuple(map(cell, row)) for row in rows)]
     put("\n".join(aligned(text, left=range(len(names)))))
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Return a value as it stands in a line of text."""
     if isinstance(value, list):
         return "; ".join(map(str, value))
     return "" if value is None else str(value)

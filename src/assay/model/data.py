@@ -47,6 +47,10 @@ class Version:
     inputs: Mapping[str, int]
     as_of: str | None = None
     metadata_location: str | None = None
+    key: tuple[str, ...] = ()
+    """The columns that tell its rows apart, where it was declared so."""
+    stamps: bool = False
+    """Whether its columns created_at and updated_at are assay's."""
 
     @property
     def rows(self) -> int:
@@ -76,6 +80,8 @@ class Manifest:
     as_of: str | None = None
     delta: tuple[DataFile, ...] = ()
     """Where files were replaced for the sake of some rows: temporary files with those rows as they were and are."""
+    key: tuple[str, ...] = ()
+    stamps: bool = False
     slices: tuple[Slice, ...] = ()
     """Of a source: its slices as they stand after this run, with the numbers that positions are made of."""
 

@@ -205,8 +205,8 @@ class Warehouse(Protocol):
     root: str
     """Where data files are written; paths in manifests are relative to it."""
 
-    def state(self) -> State:
-        """Read every published pointer in one query."""
+    def state(self, at: int | dt.datetime | None = None) -> State:
+        """Read every published pointer in one query; `at` is the last run seen, or the time."""
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""

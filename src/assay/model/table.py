@@ -12,7 +12,7 @@ import narwhals as nw
 
 from assay.model.check import Check, CrossCheck, OwnCheck, RowCheck
 from assay.model.errors import DeclarationError
-from assay.model.rows import Grain, Same
+from assay.model.rows import Grain, Groups, Same
 from assay.model.source import POSITION
 from assay.model.write import Keep, Overwrite, Write
 
@@ -90,6 +90,11 @@ class Table(Node):
     def entity(self) -> str:
         """The part of the name after the first underscore."""
         return self.name.partition("_")[2]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that tell its rows apart, which every run proves: its key, or what it is grouped by."""
+        return self.key or (self.rows.keys if isinstance(self.rows, Groups) else ())
 
     def named(self, name: str, **inputs: str) -> Table:
         """Return the same table under another name, with parameters bound to other upstreams.

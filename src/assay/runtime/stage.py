@@ -178,4 +178,6 @@ def _manifest(work: Work, node: Node, attempt: int, schema: Schema, versions: Ma
         fingerprint=work.traced[node.name].fingerprint,
         inputs=dict(versions),
         as_of=work.plan.options.as_of.isoformat(),
+        key=node.identity if isinstance(node, Table) else (),
+        stamps=isinstance(node, Table) and node.write.stamps,
     )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 FORMAT = 3
 """Raised when these tables change; a warehouse of another format is refused by name."""
@@ -64,6 +76,8 @@ VERSIONS = Table(
     Column("inputs", JSON, nullable=False),
     Column("as_of", String),
     Column("metadata_location", String),
+    Column("key", JSON, nullable=False),
+    Column("stamps", Boolean, nullable=False),
 )
 
 FILES = Table(

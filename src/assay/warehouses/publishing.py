@@ -62,7 +62,12 @@ def write_versions(
             connection.execute(
                 update(VERSIONS)
                 .where(VERSIONS.c.dataset == dataset, VERSIONS.c.run == manifest.base)
-                .values(fingerprint=manifest.fingerprint, inputs=dict(manifest.inputs), as_of=manifest.as_of)
+                .values(
+                    fingerprint=manifest.fingerprint,
+                    inputs=dict(manifest.inputs),
+                    as_of=manifest.as_of,
+                    key=list(manifest.key),
+                )
             )
     return seq
 
@@ -131,6 +136,8 @@ def _insert_version(connection: Connection, run: int, seq: int, manifest: Manife
             inputs=dict(manifest.inputs),
             as_of=manifest.as_of,
             metadata_location=location,
+            key=list(manifest.key),
+            stamps=manifest.stamps,
         )
     )
 

@@ -23,6 +23,7 @@ def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
         "removed": list(manifest.removed),
         "delta": [asdict(file) for file in manifest.delta],
         "inputs": dict(manifest.inputs),
+        "key": list(manifest.key),
         "slices": [asdict(part) for part in manifest.slices],
     }
 
@@ -37,11 +38,12 @@ def manifest_from_json(body: Mapping[str, Any]) -> Manifest:
         removed=tuple(body["removed"]),
         delta=tuple(_file(f) for f in body["delta"]),
         inputs=body["inputs"],
+        key=tuple(body["key"]),
         slices=tuple(Slice(**{**s, "identity": FileIdentity(**s["identity"])}) for s in body["slices"]),
     )
 
 
-_PLAIN = ("dataset", "attempt", "base", "changed", "next_field_id", "fingerprint", "as_of")
+_PLAIN = ("dataset", "attempt", "base", "changed", "next_field_id", "fingerprint", "as_of", "stamps")
 
 
 def _file(body: Mapping[str, Any]) -> DataFile:
@@ -62,6 +64,8 @@ def version_from_row(row: RowMapping, files: tuple[DataFile, ...]) -> Version:
         inputs=row["inputs"],
         as_of=row["as_of"],
         metadata_location=row["metadata_location"],
+        key=tuple(row["key"]),
+        stamps=row["stamps"],
     )
 
 

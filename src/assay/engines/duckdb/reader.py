@@ -23,15 +23,7 @@ def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.
     All views show one published state, however long the connection stays open. Columns that assay keeps for itself
     are left out.
     """
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set parquet_metadata_cache = true")
+    connection = connected()
     for name, version in state.versions.items():
         if is_table(name):
             layer, _, entity = name.partition(".")
@@ -52,6 +44,20 @@ def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.
     place = files.columns.index("path")
     query = quarantine_query([str(Path(root, row[place])) for row in files.rows])
     connection.execute(f"create view {META}.quarantine as {query}")
+    return connection
+
+
+def connected() -> duckdb.DuckDBPyConnection:
+    """Return a connection to a DuckDB of its own, for reading stored files."""
+    connection = duckdb.connect(
+        config={
+            "python_enable_replacements": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set parquet_metadata_cache = true")
     return connection
 
 
