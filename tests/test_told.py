@@ -90,7 +90,7 @@ def test_what_failed_and_what_it_blocks_are_lines_and_the_last_line_names_the_ta
     end = call("run", "shop_orders:secret", cwd=project, retries="1")
     assert end.returncode == 1
     failed, blocked = (line for line in end.stderr.splitlines() if line.startswith(("gold_secret", "gold_after")))
-    assert failed.startswith("gold_secret: failed (2 attempts): ")
+    assert failed.startswith("gold_secret: failed: InvalidInputException: ")
     assert failed.endswith("no way to postgresql://me:***@db")
     assert blocked == "gold_after: blocked: gold_secret failed"
     assert re.fullmatch(r"failed because of gold_secret: nothing was published \(.* s\)", end.stdout.splitlines()[-1])
@@ -220,19 +220,19 @@ def test_debug_shows_where_a_function_fails_on_its_columns(project: Path) -> Non
     assert "assay: The table gold_wrong fails on" in end.stderr.partition("assay.model.errors")[2]
 
 
-def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(project: Path) -> None:
+def test_a_module_that_fails_is_told_by_its_line_and_with_debug_by_its_traceback(project: Path) -> None:
     (project / "bad.py").write_text("def f():\n    return {}['x']\nf()\n")
     end = call("run", "bad:orders", cwd=project)
-    assert (end.returncode, end.stdout) == (1, "")
-    assert end.stderr == "assay: KeyError: 'x' (run again with --debug for the traceback)\n"
+    assert (end.returncode, end.stdout) == (2, "")
+    assert end.stderr == "assay: bad.py:2: KeyError: 'x'\n"
     end = call("run", "bad:orders", "--debug", cwd=project)
-    assert end.returncode == 1
+    assert end.returncode == 2
     assert end.stderr.startswith("Traceback (most recent call last):\n")
     assert re.search(r'bad.py", line 2, in f\n', end.stderr)
-    assert end.stderr.endswith("\nassay: KeyError: 'x'\n")
+    assert end.stderr.endswith("\nassay: bad.py:2: KeyError: 'x'\n")
     (line,) = logged(call("run", "bad:orders", "--log", "json", "--debug", cwd=project).stderr)
-    assert (line["error"], line["exit_code"]) == ("KeyError: 'x'", 1)
-    assert line["traceback"].endswith("KeyError: 'x'")
+    assert (line["error"], line["exit_code"]) == ("bad.py:2: KeyError: 'x'", 2)
+    assert "\nKeyError: 'x'\n" in line["traceback"]
 
 
 def test_an_interrupt_ends_what_is_computed_at_once_and_does_not_try_it_again(project: Path) -> None:

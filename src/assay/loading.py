@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
-from assay.model.errors import DeclarationError, near_miss
+from assay.model.errors import AssayError, DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
+from assay.model.place import place_of
 from assay.settings import Settings
 
 
@@ -26,12 +28,7 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
     for folder in (str(Path.cwd()), str(Path(settings.folder).absolute())):
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise DeclarationError(f"There is no module {module_name!r} to load {name!r} from.") from None
-        raise
+    module = _module(module_name, name)
     found = getattr(module, attribute, None)
     if not isinstance(found, Pipeline):
         pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline)]
@@ -40,3 +37,18 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
             f"It has: {', '.join(pipelines) or 'none'}."
         )
     return found
+
+
+def _module(module_name: str, name: str) -> ModuleType:
+    """Import a user's module; whatever fails in it is told with its line."""
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise DeclarationError(f"{module_name!r} is no name of a module to load {name!r} from; write module:object.")
+    try:
+        return importlib.import_module(module_name)
+    except AssayError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            raise DeclarationError(f"There is no module {module_name!r} to load {name!r} from.") from None
+        place = place_of(error) or module_name
+        raise DeclarationError(f"{place}: {describe(error)}") from error

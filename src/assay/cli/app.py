@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for library in ("stamina", "sqlalchemy"):
         logging.getLogger(library).addHandler(logging.NullHandler())
     told = telling.Telling()
+    told.listen()
     try:
         assay.main(args=arguments, prog_name="assay", standalone_mode=False, obj=told)
     except click.exceptions.Exit as error:

@@ -1,4 +1,4 @@
-"""What commands print: text as it is, documents as JSON, rows as columns."""
+"""What commands print: text, documents as JSON, rows as columns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from assay.observe.saying import harmless
 from assay.observe.summary import aligned
 
 
@@ -30,8 +31,12 @@ def cell(value: Any) -> str:
 
 
 def put(document: Any) -> None:
-    """Print text as it is, and anything else as JSON: the one place that writes to standard output."""
-    click.echo(document if isinstance(document, str) else json.dumps(_numbers(document), indent=2, default=_plain))
+    """Print text, and anything else as JSON: the one place that writes to standard output.
+
+    Nothing of it is obeyed by a terminal; JSON keeps every value exactly.
+    """
+    told = document if isinstance(document, str) else json.dumps(_numbers(document), indent=2, default=_plain)
+    click.echo(harmless(told))
 
 
 def _numbers(document: Any) -> Any:

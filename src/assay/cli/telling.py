@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import format_exception
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import click
 
@@ -19,7 +21,8 @@ from assay.observe.watching import watching
 from assay.settings import Log
 
 _EXIT_FAILED = 1
-_EXIT_INTERRUPTED = 130
+_EXIT_SIGNAL = 128
+"""With the number of a signal: 130 for Ctrl-C, 143 for SIGTERM."""
 _INTERRUPTED = "interrupted; nothing was published."
 
 
@@ -29,14 +32,21 @@ class Telling:
 
     debug: bool = False
     log: Log | None = None
+    signal: int | None = None
+    """The signal that came, if one did."""
 
     def fail(self, error: Exception) -> int:
         """Tell what ended the command, and return its exit code."""
+        if self.signal:
+            # Libraries have errors of their own for what a signal breaks off.
+            return self.interrupt()
         if isinstance(error, click.ClickException):
             if self.log == "json":
                 log_error(error.format_message(), exit_code=UsageError.exit_code)
             else:
-                error.show()
+                shown = io.StringIO()
+                error.show(shown)
+                say(shown.getvalue().rstrip())
             return UsageError.exit_code
         traceback = "".join(format_exception(error)).rstrip() if self.debug else None
         code = error.exit_code if isinstance(error, AssayError) else _EXIT_FAILED
@@ -53,11 +63,23 @@ class Telling:
 
     def interrupt(self) -> int:
         """Tell that the command was interrupted, and return its exit code."""
+        code = _EXIT_SIGNAL + (self.signal or signal.SIGINT)
         if self.log == "json":
-            log_error(_INTERRUPTED, exit_code=_EXIT_INTERRUPTED)
+            log_error(_INTERRUPTED, exit_code=code)
         else:
             say(f"assay: {_INTERRUPTED}")
-        return _EXIT_INTERRUPTED
+        return code
+
+    def listen(self) -> None:
+        """End the command in order at SIGTERM, which schedulers and shutdowns send, as at Ctrl-C."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Who started the command may have it ignore one of them, as nohup and "&" do.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._heard)
+
+    def _heard(self, number: int, _: Any) -> NoReturn:
+        self.signal = number
+        raise KeyboardInterrupt
 
 
 @contextmanager

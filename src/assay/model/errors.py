@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from assay.model.secrets import without_secrets
+
 
 class AssayError(Exception):
     """The base of every error that assay raises on purpose."""
@@ -69,7 +71,7 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error in one line: its kind, unless it is one of assay's own, and its first line."""
-    text = str(error).strip().splitlines()
+    """Return an error in one line, without passwords: its kind, unless it is one of assay's own, and its first line."""
+    text = without_secrets(str(error)).strip().splitlines()
     first = text[0] if text else ""
     return first if isinstance(error, AssayError) else f"{type(error).__name__}: {first}".rstrip(": ")

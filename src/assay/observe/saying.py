@@ -1,4 +1,4 @@
-"""Standard error, where observers and errors speak: whole lines, at once, and no passwords."""
+"""Standard error, where observers and errors speak: whole lines, at once, no passwords, nothing a terminal obeys."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import re
 import sys
 from contextlib import suppress
 
-_SECRETS = (
-    # In an address: postgresql://user:password@host.
-    re.compile(r"""(://[^/\s:@"']*:)[^/\s@"']+(?=@)"""),
-    # Among the words of a connection: password=..., token=...
-    re.compile(r"""(?i)(\b\w*(?:password|passwd|pwd|secret|token)=)(?:'[^']*'|[^\s&;,"'\\]+)"""),
-)
+from assay.model.secrets import without_secrets
+
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_IN_A_CELL = re.compile(f"[\t\n]|{_COMMANDS.pattern}")
 
 
 def say(text: str) -> None:
     """Write text as lines of their own; where nobody reads them any more, a run goes on without."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{without_secrets(text)}\n")
+        sys.stderr.write(f"{harmless(without_secrets(text))}\n")
         sys.stderr.flush()
 
 
-def without_secrets(text: str) -> str:
-    """Return the text with the passwords in it as ***: errors of drivers repeat what they were told."""
-    for secret in _SECRETS:
-        text = secret.sub(r"\1***", text)
-    return text
+def harmless(text: str) -> str:
+    r"""Return text of many lines with what a terminal would obey written out: an escape is \u001b, also in JSON.
+
+    These are control characters, those that turn the direction of writing, and halves of characters.
+    """
+    return _COMMANDS.sub(_written_out, text)
+
+
+def harmless_cell(text: str) -> str:
+    """Return text that stays in its line and column."""
+    return _IN_A_CELL.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

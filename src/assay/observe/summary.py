@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from assay.model.run import NodeRun, RunResult
+from assay.observe.saying import harmless_cell
 
 _COLUMNS = ("rows", "filtered", "rejected", "deduplicated", "seconds")
 _STEPS = "sources and views"
@@ -27,6 +28,7 @@ def summary(result: RunResult) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], left: Iterable[int] = (0,)) -> list[str]:
     """Return rows of text as lines of columns; those listed in `left` begin at the left."""
+    rows = [tuple(map(harmless_cell, row)) for row in rows]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     to_left = set(left)
     return [

@@ -11,6 +11,7 @@ import stamina
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
+from assay.model.secrets import without_secrets
 from assay.runtime.extract import extract
 from assay.runtime.plan import NOT_SELECTED, Plan, dataset_of
 from assay.runtime.stage import stage_table, stage_view
@@ -34,7 +35,7 @@ def execute(work: Work, name: str) -> NodeRun:
     except UsageError:
         raise
     except Exception as error:
-        done = NodeRun(name, "failed", step.reason, error=describe(error), traceback="".join(format_exception(error)))
+        done = _failed(name, step.reason, error)
     done = replace(
         done,
         attempts=len(retried) + 1,
@@ -44,6 +45,11 @@ def execute(work: Work, name: str) -> NodeRun:
     )
     work.warehouse.record_node(work.handle, done)
     return done
+
+
+def _failed(name: str, reason: str, error: Exception) -> NodeRun:
+    traceback = without_secrets("".join(format_exception(error)))
+    return NodeRun(name, "failed", reason, error=describe(error), traceback=traceback)
 
 
 def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:

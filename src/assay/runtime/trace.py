@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from assay.model.check import CrossCheck, Reconciles, References, RowCheck
-from assay.model.errors import DeclarationError, near_miss
+from assay.model.errors import DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
+from assay.model.place import is_raised_by_own_code, place_of, place_of_function
 from assay.model.ports import Engine, Frame, Session
 from assay.model.rows import Free, Groups, Lookup, Same, Times, counted_inputs
 from assay.model.run import Run
@@ -226,7 +227,10 @@ def _check_other_side(table: Table, check: CrossCheck, traced: Mapping[str, Trac
 
 def _explain(node: Node, error: Exception, traced: Mapping[str, Traced]) -> str:
     kind = "view" if isinstance(node, View) else "table"
-    lines = [f"The {kind} {node.name} fails on the columns of its inputs: {_first_line(error)}"]
+    if is_raised_by_own_code(error):
+        return f"The {kind} {node.name} raises {describe(error)} ({place_of(error)})"
+    place = place_of(error) or place_of_function(node.function)
+    lines = [f"The {kind} {node.name} fails on the columns of its inputs: {_first_line(error)} ({place})"]
     lines += [f"  {name} has: {', '.join(traced[name].seen.names)}" for name in node.upstream]
     return "\n".join(lines)
 

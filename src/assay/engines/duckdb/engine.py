@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import duckdb
 
 from assay.engines.duckdb.session import DuckDbSession
-from assay.model.errors import RunError
+from assay.model.errors import RunError, TableError, describe
+
+_WOULD_COME_AGAIN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
 
 
 class DuckDbEngine:
@@ -18,6 +20,7 @@ class DuckDbEngine:
 
     def __init__(self, *, threads: int, memory_limit: str, spill_folder: str | None = None) -> None:
         """Open DuckDB with `threads` threads over all sessions and a limit such as "1GB"."""
+        self._memory_limit = memory_limit
         self._spill = tempfile.TemporaryDirectory(prefix="assay-spill-", dir=spill_folder)
         self._lock = threading.Lock()
         self._open: set[duckdb.DuckDBPyConnection] = set()
@@ -49,11 +52,29 @@ class DuckDbEngine:
         # What a time without an offset means must not depend on the machine.
         cursor.execute("set timezone = 'UTC'")
         try:
-            yield DuckDbSession(cursor)
+            with self._translated():
+                yield DuckDbSession(cursor)
         finally:
             with self._lock:
                 self._open.discard(cursor)
             cursor.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Tell errors that would come again from those that may pass, which are left as they are."""
+        try:
+            yield
+        except RuntimeError as error:
+            # What DuckDB makes of a Ctrl-C that comes while it computes.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from error
+            raise
+        except _WOULD_COME_AGAIN as error:
+            raise TableError(describe(error)) from error
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryError(
+                f"the engine needs more than memory_limit = {self._memory_limit}; raise that setting, or lower workers."
+            ) from error
 
     def interrupt(self) -> None:
         """Make the sessions that are open stop what they compute, with an error; no more are opened."""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, Manifest, is_table
-from assay.model.errors import WarehouseError
+from assay.model.errors import WarehouseError, describe
 from assay.model.ports import Publication, RunHandle, State, Undone
 from assay.model.run import RunResult
 from assay.warehouses import lease, publishing, reading, undoing
@@ -105,7 +105,7 @@ class IcebergWarehouse(RunRecords):
                 undoing.write(connection, handle, runs, seq, found)
                 self._check_there(reading.read_state(connection))
         except BaseException as error:
-            self.close_run(handle, RunResult.failed(handle.id, pipeline, str(error)))
+            self.close_run(handle, RunResult.failed(handle.id, pipeline, describe(error)))
             raise
         return Undone(handle.id, tuple(runs), undoing.restored(found))
 
