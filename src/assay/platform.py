@@ -77,11 +77,11 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
         LeaseError: another run of the pipeline is at work.
     """
     settings = arguments.get("settings") or current_settings()
-    target = _resolve(pipeline, arguments.get("sources") or {}, settings)
+    target = resolve(pipeline, arguments.get("sources") or {}, settings)
     result = None
     try:
-        with _embedded(settings, arguments) as embedded:
-            result = embedded.run(target, _options(arguments))
+        with embedded(settings, arguments) as orchestrator:
+            result = orchestrator.run(target, options(arguments))
     except KeyboardInterrupt:
         # Interrupted after its end: what was published stays published, and is told.
         if result is None:
@@ -92,9 +92,9 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
 def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
     """Return what `run` with the same arguments would do, and why; changes nothing."""
     settings = arguments.get("settings") or current_settings()
-    target = _resolve(pipeline, arguments.get("sources") or {}, settings)
-    with _embedded(settings, arguments) as embedded:
-        return embedded.plan(target, _options(arguments))
+    target = resolve(pipeline, arguments.get("sources") or {}, settings)
+    with embedded(settings, arguments) as orchestrator:
+        return orchestrator.plan(target, options(arguments))
 
 
 def resume(
@@ -111,9 +111,9 @@ def resume(
     so that the run would mix what does not belong together.
     """
     settings = settings or current_settings()
-    found = _resolve(pipeline, {}, settings)
-    with _embedded(settings, {"warehouse": warehouse, "observers": observers}) as embedded:
-        return embedded.resume(found)
+    found = resolve(pipeline, {}, settings)
+    with embedded(settings, {"warehouse": warehouse, "observers": observers}) as orchestrator:
+        return orchestrator.resume(found)
 
 
 def undo(run: int | None = None, *, warehouse: Location | None = None, settings: Settings | None = None) -> Undone:
@@ -156,7 +156,8 @@ def current_settings(*, workers: int | None = None) -> Settings:
     return found if workers is None else replace(found, workers=workers)
 
 
-def _options(arguments: RunArguments) -> RunOptions:
+def options(arguments: RunArguments) -> RunOptions:
+    """Return the options that arguments stand for."""
     as_of = arguments.get("as_of")
     return RunOptions(
         as_of=as_of or dt.datetime.now(dt.UTC).date(),
@@ -173,14 +174,16 @@ def _options(arguments: RunArguments) -> RunOptions:
     )
 
 
-def _resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings: Settings) -> Pipeline:
+def resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings: Settings) -> Pipeline:
+    """Return the pipeline that is named, reading its sources from the paths given."""
     found = find_pipeline(pipeline, settings) if isinstance(pipeline, str) else pipeline
     # What is given with a run counts from where the run is started; what a pipeline declares, from assay.toml.
     return found.reading({name: str(Path(path).absolute()) for name, path in sources.items()})
 
 
 @contextmanager
-def _embedded(settings: Settings, arguments: RunArguments) -> Iterator[Embedded]:
+def embedded(settings: Settings, arguments: RunArguments) -> Iterator[Embedded]:
+    """Open what runs pipelines in this process, with an engine of its own."""
     from assay.engines.duckdb.engine import DuckDbEngine
     from assay.orchestrators.embedded import Embedded
 

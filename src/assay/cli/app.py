@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from assay.cli import following, looking, runs, starting, telling
+from assay.cli import following, looking, proving, runs, starting, telling
 from assay.cli.help import BEGIN, Sections, finished
 from assay.cli.printing import put
 
@@ -17,6 +17,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
     "Go back": (runs.undo,),
     "Follow rows": (following.diff,),
+    "Prove": (proving.crashtest,),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, looking.quarantine),
 }
 _UNWATCHED = (runs.plan,)

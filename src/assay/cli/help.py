@@ -42,6 +42,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
         'assay sql "select * from gold.daily_revenue order by ordered_on"',
         'assay sql "select * from meta.quarantine" --json',
     ),
+    "crashtest": ("assay crashtest orders", "assay crashtest orders --points 20 --random 20"),
     "undo": ("assay undo", "assay undo 12"),
     "diff": ("assay diff 3 4", "assay diff 3 4 --table silver_order", "assay diff 2024-12-01T08:00 4 --json"),
     "profile": ("assay profile silver_order",),
@@ -52,7 +53,8 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 _GROUPS: Mapping[str, Sequence[str]] = {
     "What is computed": ("select", "layers", "month", "date", "full"),
     "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty", "redo"),
-    "Where and how": ("warehouse", "workers"),
+    "Which kills": ("points", "times", "calls", "seed"),
+    "Where and how": ("warehouse", "workers", "jobs"),
     "What is told": ("as_json", "log", "debug", "help"),
 }
 _MANY = 8

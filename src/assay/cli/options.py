@@ -108,6 +108,8 @@ def _together(*options: Command) -> Callable[[Command], Command]:
     return add
 
 
+of_proof = _together(pipeline, _reading[0], *_when)
+"""What a command takes that proves something of a pipeline in a scratch warehouse."""
 of_run = _together(pipeline, *_reading, *_when, *_select, *_layers, *_period, *_full, *_running)
 """What `run` and `plan` take: everything."""
 of_first_layer = _together(pipeline, *_reading, *_when, *_select, *_period, *_full, *_running)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -74,6 +74,9 @@ class Session(Protocol):
 
     def same_rows(self, one: Frame, other: Frame) -> bool:
         """Return whether two frames of one schema hold equal rows equally often; DOUBLE to nine digits."""
+
+    def digest(self, frame: Frame) -> str:
+        """Return a text that is equal for frames of equal rows equally often, in any order; DOUBLE to nine digits."""
 
     def fetch(self, frame: Frame) -> list[tuple[Any, ...]]:
         """Return the rows of a small frame."""
@@ -240,6 +243,12 @@ class Warehouse(Protocol):
 
     def quarantine_folder(self) -> str:
         """Return the folder of the quarantine's files, relative to root."""
+
+    def remove(self, files: Iterable[DataFile]) -> None:
+        """Remove files that were written and that nothing refers to."""
+
+    def missing(self) -> tuple[str, ...]:
+        """Return what published tables refer to and is not there, or not in full."""
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
         """Make durable all that a publish refers to, and return the metadata location of each table."""

@@ -83,7 +83,7 @@ def _read(work: Work, name: str, part: Slice, session: Session, attempt: int) ->
         left_out = session.lines_left_out()
         if not left_out and not unfit and _all_fields_read(source, header, part, session, survey, written):
             return Read(written, (), undeclared)
-        _remove(work, written)
+        work.warehouse.remove(written)
     return _read_line_by_line(work, name, part, session, header, to, undeclared)
 
 
@@ -176,13 +176,8 @@ def _same_as_published(
     before = session.scan(root, [file for file in base.files if file.slice in plan.to_read], schema, "published")
     if not session.same_rows(session.scan(root, added, schema, "read"), before):
         return False
-    _remove(work, added)
+    work.warehouse.remove(added)
     return True
-
-
-def _remove(work: Work, written: Iterable[DataFile]) -> None:
-    for file in written:
-        Path(work.warehouse.root, file.path).unlink()
 
 
 def _manifest(

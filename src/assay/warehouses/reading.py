@@ -64,6 +64,11 @@ def read_manifests(connection: Connection, run: int, datasets: Collection[str] |
     return {row.dataset: serial.manifest_from_json(row.body) for row in connection.execute(query)}
 
 
+def read_quarantined(connection: Connection, run: int) -> list[str]:
+    """Return the paths of the files with the rows that a run rejected."""
+    return list(connection.execute(select(QUARANTINE_FILES.c.path).where(QUARANTINE_FILES.c.run == run)).scalars())
+
+
 def read_history(connection: Connection, limit: int) -> list[PastRun]:
     """Return the newest runs first."""
     return [

@@ -6,19 +6,20 @@ import datetime as dt
 import importlib
 import shutil
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from assay.model.data import TEMPORARY, Manifest, is_table
+from assay.model.data import TEMPORARY, DataFile, Manifest, is_table
 from assay.model.errors import WarehouseError, describe
 from assay.model.ports import Publication, RunHandle, State, Undone
 from assay.model.run import RunResult
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.iceberg import catalog, durable, layout
+from assay.warehouses.iceberg.missing import missing
 from assay.warehouses.runs import RunRecords
 
 _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
@@ -71,11 +72,27 @@ class IcebergWarehouse(RunRecords):
         """Return the folder of the quarantine's files, relative to root."""
         return layout.QUARANTINE
 
+    def remove(self, files: Iterable[DataFile]) -> None:
+        """Remove files that were written and that nothing refers to."""
+        for file in files:
+            (self._root / file.path).unlink()
+
+    def missing(self) -> tuple[str, ...]:
+        """Return what published tables refer to and is not there, or not in full."""
+        versions = self.state().versions.values()
+        wanted = {self._root / file.path: file.bytes for version in versions for file in version.files}
+        metadata = [v.metadata_location for v in versions if v.metadata_location is not None]
+        return tuple(missing(wanted, metadata))
+
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
         """Make durable all that a publish refers to, and return the metadata location of each table."""
         metadata = importlib.import_module(_METADATA_MODULE)
         changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
-        durable.fsync_files([f"{self.root}/{file.path}" for manifest in changed for file in manifest.added], self.root)
+        with self._catalog.read() as connection:
+            # Rows that the ledger calls rejected must be there as surely as those it calls written.
+            rejected = reading.read_quarantined(connection, run)
+        added = [*(file.path for manifest in changed for file in manifest.added), *rejected]
+        durable.fsync_files([f"{self.root}/{path}" for path in added], self.root)
         tables = [manifest for manifest in changed if is_table(manifest.dataset)]
         return {table.dataset: _stage(metadata, self.root, run, table, state) for table in tables}
 

@@ -1,0 +1,84 @@
+"""Commands that put a pipeline to the proof, in scratch warehouses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from assay import platform
+from assay.cli import options
+from assay.cli.printing import put
+from assay.observe.summary import aligned
+
+if TYPE_CHECKING:
+    from assay.proof.crash import CrashReport
+
+
+def _count(name: str, option: str, default: int | None, what: str) -> options.Command:
+    return click.option(option, name, type=click.IntRange(min=0), default=default, metavar="N", help=what)
+
+
+@click.command()
+@options.of_proof
+@_count("points", "--points", None, "Kill at N of the commit points, evenly spread (default: at all).")
+@_count("times", "--random", 200, "Kill at N random times (default: 200).")
+@_count("calls", "--calls", 0, "Kill at N calls to the system that change the warehouse; needs strace (default: 0).")
+@_count("seed", "--seed", 0, "Another number gives other random times.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes side by side (default: one a core).")
+@options.workers
+@options.as_json
+def crashtest(
+    pipeline: str,
+    sources: tuple[tuple[str, str], ...],
+    as_of: dt.date | None,
+    workers: int | None,
+    as_json: bool,
+    **kills: Any,
+) -> None:
+    """Kill runs of PIPELINE, and check that nothing is lost or half done.
+
+    Processes are killed before and after every commit point, twice in a row, and at random times; on an empty warehouse
+    and on one that has published before. After each, a reader must see one whole run, and the next run must give what
+    an undisturbed one gives. Works in scratch warehouses, on copies of the sources' files. Exits with 1 where anything
+    did not hold.
+    """
+    from assay import proving
+
+    settings = platform.current_settings(workers=workers)
+    asked = proving.Kills(**{**kills, "jobs": kills["jobs"] or settings.worker_count})
+    report = proving.crashtest(
+        pipeline, sources=dict(sources), as_of=as_of, kills=asked, settings=settings, progress=_show
+    )
+    put(report.to_json() if as_json else _told(report))
+    if not report.ok:
+        sys.exit(1)
+
+
+def _show(done: int, of: int) -> None:
+    """Show how far it is, on a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done:,} of {of:,} kills", nl=done == of, err=True)
+
+
+def _told(report: CrashReport) -> str:
+    """Return the report as text: the kills by story and moment, what did not hold, and the last line."""
+    kinds = {"point": "at commit points", "time": "at random times", "call": "at calls to the system"}
+    stories = {"first": "a first run", "next": "new deliveries"}
+    kills = Counter((kill.story, kill.kind) for kill in report.kills)
+    broken = Counter((kill.story, kill.kind) for kill in report.violations)
+    rows = [("run", "killed", "kills", "violations")]
+    rows += [(stories[s], kinds[k], f"{count:,}", f"{broken[s, k]:,}") for (s, k), count in kills.items()]
+    lines = [f"{report.pipeline}: killed and run again", "", *aligned(rows, left=(0, 1)), ""]
+    for kill in report.violations:
+        lines += [f"{stories[kill.story]}, killed {kill.at}:", *(f"  {sentence}" for sentence in kill.violations)]
+    lines += [f"under no point: {line}" for line in report.uncovered]
+    lines += [f"not on the disk when it is published: {path}" for path in report.unsynced]
+    lines += [f"not covered: {text}" for text in report.not_covered]
+    total = f"{len(report.kills):,} kills in {report.seconds:.0f} s"
+    wrong = len(report.violations) + len(report.uncovered) + len(report.unsynced)
+    end = "nothing was lost, doubled or half done" if report.ok else f"{wrong:,} did not hold"
+    return "\n".join([*lines, f"{total}: {end}"])

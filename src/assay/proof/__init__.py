@@ -1,0 +1,1 @@
+"""Commands that put a user's own pipeline to the proof, each in a scratch warehouse of its own."""

@@ -1,0 +1,66 @@
+"""What a proof reads: a copy of a source's files, and one of what may have been delivered before."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from assay.model.source import Source
+from assay.sources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """Where the copies are, by name of the source: paths that a run can be given."""
+
+    before: Mapping[str, str]
+    """All files but the last; of a source with one file, its first half under the same name."""
+    now: Mapping[str, str]
+    """All files."""
+
+
+def copied(sources: Mapping[str, Source], base: Path, to: Path) -> Deliveries:
+    """Copy the files of all sources once, so that every run of a proof reads the same.
+
+    Raises SourceError for a source without files.
+    """
+    before, now = {}, {}
+    for name, source in sources.items():
+        found = files.find(source, base)
+        for each in found:
+            _copy(Path(each.identity.path), to / "now" / name / each.name)
+        kept = found[:-1]
+        for each in kept:
+            _copy(Path(each.identity.path), to / "before" / name / each.name)
+        if not kept:
+            _first_half(Path(found[0].identity.path), to / "before" / name / found[0].name, source.encoding)
+        # One file is named, several are found: as with the paths that people give.
+        now[name] = str(to / "now" / name / (found[0].name if len(found) == 1 else "**/*"))
+        before[name] = str(to / "before" / name / (found[0].name if len(kept) < 2 else "**/*"))
+    return Deliveries(before, now)
+
+
+def _copy(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, to)
+
+
+def _first_half(path: Path, to: Path, encoding: str) -> None:
+    """Write the first half of a file's lines: what a file that is still growing may hold."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with _text(path, "rb", encoding) as file:
+        count = sum(1 for _ in file)
+    with _text(path, "rb", encoding) as file, _text(to, "wb", encoding) as half:
+        half.writelines(islice(file, count // 2 + 1))
+
+
+def _text(path: Path, mode: Literal["rb", "wb"], encoding: str) -> TextIOWrapper:
+    """Open a file as text, packed or not, with its line ends as they are."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    return TextIOWrapper(cast(BinaryIO, opened(path, mode)), encoding=encoding, errors="replace", newline="")
