@@ -39,7 +39,7 @@ def crashtest(
     as_json: bool,
     **kills: Any,
 ) -> None:
-    """Kill runs of PIPELINE, and check that nothing is lost or half done.
+    """Kill runs of PIPELINE, and check what they leave.
 
     Processes are killed before and after every commit point, twice in a row, and at random times; on an empty warehouse
     and on one that has published before. After each, a reader must see one whole run, and the next run must give what

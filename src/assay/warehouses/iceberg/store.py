@@ -79,10 +79,7 @@ class IcebergWarehouse(RunRecords):
 
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
-        versions = self.state().versions.values()
-        wanted = {self._root / file.path: file.bytes for version in versions for file in version.files}
-        metadata = [v.metadata_location for v in versions if v.metadata_location is not None]
-        return tuple(missing(wanted, metadata))
+        return missing(self._root, self.state())
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
         """Make durable all that a publish refers to, and return the metadata location of each table."""
@@ -120,7 +117,8 @@ class IcebergWarehouse(RunRecords):
                 for change in found:
                     self._move_back(connection, change)
                 undoing.write(connection, handle, runs, seq, found)
-                self._check_there(reading.read_state(connection))
+                if gone := missing(self._root, reading.read_state(connection)):
+                    raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
         except BaseException as error:
             self.close_run(handle, RunResult.failed(handle.id, pipeline, describe(error)))
             raise
@@ -136,12 +134,6 @@ class IcebergWarehouse(RunRecords):
             catalog.drop_pointer(connection, namespace, table, now)
         elif change.then is not None:
             catalog.swap_pointer(connection, namespace, table, now, change.then["metadata_location"])
-
-    def _check_there(self, state: State) -> None:
-        for version in state.versions.values():
-            for file in version.files:
-                if not (self._root / file.path).is_file():
-                    raise WarehouseError(f"{file.path} is gone, so what stood before cannot be brought back.")
 
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
