@@ -114,6 +114,14 @@ def test_a_held_frame_is_computed_once(session: Session) -> None:
         ("(null::double, 1)", "(0.0::double, 1)", False),
         ("(0.0::double, 1)", "(-0.0::double, 1)", True),
         ("(1.10::decimal(12,2), 1)", "(1.11::decimal(12,2), 1)", False),
+        # A mean of money may lie on the edge of any number of digits.
+        ("(12345.67125::double, 1)", "(12345.671250000001::double, 1)", True),
+        ("(1.0::double, 2), (1.0000000000000002, 3)", "(1.0000000000000002::double, 2), (1.0, 3)", True),
+        ("(1.0::double, 2e0), (1.0000000000000002, 3)", "(1.0000000000000002::double, 2e0), (1.0, 3)", True),
+        ("(1.0::double, 2e0), (1.0, 3)", "(1.0000000000000002::double, 2e0), (1.0, 4)", False),
+        ("(1.0::double, 1), (1.0, 1)", "(1.0000000000000002::double, 1)", False),
+        ("(1.000000002::double, 1)", "(1.0::double, 1)", False),
+        ("('inf'::double, 1)", "(1.0::double, 1)", False),
     ],
 )
 def test_two_frames_hold_the_same_rows_where_each_row_is_there_equally_often(
@@ -128,6 +136,14 @@ def test_empty_frames_hold_the_same_rows_and_an_empty_one_not_those_of_another(s
     people, nobody = frame(session, PEOPLE), frame(session, f"{PEOPLE} where false")
     assert session.same_rows(nobody, nobody)
     assert not session.same_rows(people, nobody)
+
+
+def test_the_rows_that_only_one_frame_has_are_told_as_often_as_they_are_more(session: Session) -> None:
+    one = frame(session, "select * from (values (1, 'a', 0.5), (1, 'a', 0.5), (2, null, 1.0)) t(id, name, score)")
+    other = frame(session, "select * from (values (1, 'a', 0.5), (3, null, null)) t(id, name, score)")
+    assert sorted(session.fetch(session.only_in(one, other))) == [(1, "a", Decimal("0.5")), (2, None, Decimal("1.0"))]
+    assert session.fetch(session.only_in(other, one)) == [(3, None, None)]
+    assert session.fetch(session.only_in(one, one)) == []
 
 
 def test_what_is_written_is_what_is_read_and_its_files_say_how_much_it_is(session: Session, tmp_path: Path) -> None:

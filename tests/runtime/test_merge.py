@@ -226,6 +226,7 @@ def test_stamps_asked_for_later_begin_with_that_run(shop: Shop) -> None:
         ("1e300", "1.0000000001e300", 0),
         ("1e300", "1.00001e300", 1),
         ("0.0", "-0.0", 0),
+        ("2e-10", "5e-10", 1),
     ],
 )
 def test_a_double_is_updated_when_it_differs_beyond_nine_digits(

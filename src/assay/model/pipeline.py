@@ -86,9 +86,13 @@ class Pipeline:
                     f"{self.name} has no source {name!r}.{near_miss(name, self.sources)} "
                     f"Its sources: {', '.join(self.sources) or 'none'}."
                 )
-        sources = {name: replace(s, path=paths[name]) if name in paths else s for name, s in self.sources.items()}
+        return self.with_sources({name: replace(self.sources[name], path=path) for name, path in paths.items()})
+
+    def with_sources(self, sources: Mapping[str, Source]) -> Pipeline:
+        """Return the pipeline with others in the place of some of its sources; they have the same columns."""
         copy = object.__new__(Pipeline)
-        for attribute, value in {**self.__dict__, "sources": MappingProxyType(sources)}.items():
+        every = MappingProxyType({**self.sources, **sources})
+        for attribute, value in {**self.__dict__, "sources": every}.items():
             object.__setattr__(copy, attribute, value)
         return copy
 

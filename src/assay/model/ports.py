@@ -31,6 +31,8 @@ class Destination:
     partition_by: tuple[str, ...] = ()
     temporary: bool = False
     """A file that only this run reads: written for speed, not for size."""
+    even_empty: bool = False
+    """Whether a file is written for no rows, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Session(Protocol):
         """Compute the frame once, for several uses in this session."""
 
     def same_rows(self, one: Frame, other: Frame) -> bool:
-        """Return whether two frames of one schema hold equal rows equally often; DOUBLE to nine digits."""
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
+
+    def only_in(self, one: Frame, other: Frame) -> Frame:
+        """Return the rows of one frame that another of its schema does not hold as often; DOUBLE within 1e-9."""
 
     def digest(self, frame: Frame) -> str:
         """Return a text that is equal for frames of equal rows equally often, in any order; DOUBLE to nine digits."""

@@ -43,10 +43,30 @@ class Csv:
     @property
     def schema(self) -> Schema:
         """The declared columns, and then those that assay adds to every row."""
-        return Schema.of([*self.columns.items(), *SYSTEM_COLUMNS.items()])
+        return _with_system_columns(self.columns)
 
 
-Source = Csv
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Rows of any source as they were read once: each comes with the position, file and date that it was given then."""
+
+    path: str
+    """A pattern; each Parquet file is one slice."""
+    columns: Mapping[str, str]
+    """Those of the source that was read."""
+    mirror: bool = False
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of the source that was read, and then those that assay has added to every row."""
+        return _with_system_columns(self.columns)
+
+
+Source = Csv | Frozen
+
+
+def _with_system_columns(columns: Mapping[str, str]) -> Schema:
+    return Schema.of([*columns.items(), *SYSTEM_COLUMNS.items()])
 
 
 def csv(

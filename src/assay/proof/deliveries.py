@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from assay.model.source import Source
+from assay.model.source import Csv, Source
 from assay.sources import files
 
 
@@ -39,6 +39,7 @@ def copied(sources: Mapping[str, Source], base: Path, to: Path) -> Deliveries:
         for each in kept:
             _copy(Path(each.identity.path), to / "before" / name / each.name)
         if not kept:
+            assert isinstance(source, Csv), "pipelines declare files of text"
             _first_half(Path(found[0].identity.path), to / "before" / name / found[0].name, source.encoding)
         # One file is named, several are found: as with the paths that people give.
         now[name] = str(to / "now" / name / (found[0].name if len(found) == 1 else "**/*"))

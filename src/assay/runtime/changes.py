@@ -137,7 +137,7 @@ def _distinct(column: Column) -> Expr:
     now, was = col(column.name), col(_WAS + column.name)
     differs = now != was
     if column.type in ("DOUBLE", "REAL"):
-        size = nw.max_horizontal(now.abs(), was.abs(), lit(1.0))
+        size = nw.max_horizontal(now.abs(), was.abs())
         # Infinity is within no distance of a number, and NaN at none.
         finite = now.is_finite() & was.is_finite()
         differs = differs & (~finite | ((now - was).abs() > size * 1e-9))

@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from assay.model.data import dataset_of_source
 from assay.model.errors import SourceError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
-from assay.model.source import Slice, Source
+from assay.model.source import Csv, Frozen, Slice
 from assay.sources import files, lines
 
 
@@ -56,12 +57,13 @@ def plan_source(
         _check_all_there(name, known, found)
     fresh = [d for d in found if reread or d.name not in known or d.identity.sha256 != known[d.name].identity.sha256]
     gone = frozenset(known) - {d.name for d in found} - set(left_out) if source.mirror else frozenset()
-    for delivery in fresh:
-        lines.header_of(source, delivery.identity.path)
-    if not options.allow_duplicates:
-        _refuse_duplicates(source, name, fresh, known, gone)
-    if not options.allow_empty:
-        _refuse_emptied(source, fresh, known)
+    match source:
+        case Csv():
+            _check_files(source, name, fresh, known, gone, options)
+        case Frozen():
+            pass  # Its rows passed these checks when they were read.
+        case _:
+            assert_never(source)
     slices = _slices(fresh, known, gone, options)
     reason = _reason(fresh, known, gone, reread=reread)
     if left_out:
@@ -99,8 +101,25 @@ def _slices(
     return tuple(sorted(after.values(), key=lambda part: part.number))
 
 
+def _check_files(
+    source: Csv,
+    name: str,
+    fresh: list[files.Delivery],
+    known: Mapping[str, Slice],
+    gone: frozenset[str],
+    options: RunOptions,
+) -> None:
+    """Raise SourceError for a file that cannot be what it should: without its header, known already, or emptied."""
+    for delivery in fresh:
+        lines.header_of(source, delivery.identity.path)
+    if not options.allow_duplicates:
+        _refuse_duplicates(source, name, fresh, known, gone)
+    if not options.allow_empty:
+        _refuse_emptied(source, fresh, known)
+
+
 def _refuse_duplicates(
-    source: Source, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
+    source: Csv, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
 ) -> None:
     """Refuse content that would stand under two names, unless it did before or has no rows."""
     moved = {delivery.name for delivery in fresh} | gone
@@ -117,7 +136,7 @@ def _refuse_duplicates(
             )
 
 
-def _refuse_emptied(source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
+def _refuse_emptied(source: Csv, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
     """Refuse a delivery that would take away the rows of an earlier one by bringing none."""
     for delivery in fresh:
         before = known.get(delivery.name)

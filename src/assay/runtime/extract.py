@@ -1,4 +1,4 @@
-"""Extracting: each delivered file becomes a slice of Parquet, every row with its position, every bad line kept."""
+"""Extracting: each delivery becomes a slice of Parquet, every row with its position, every bad line kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, assert_never
 
 from narwhals import col, sum_horizontal
 
@@ -19,7 +19,7 @@ from assay.model.ports import Destination, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
-from assay.model.source import LINE, POSITION, REASONS, Csv, Slice
+from assay.model.source import LINE, POSITION, REASONS, Csv, Frozen, Slice
 from assay.runtime.work import Work
 from assay.sources import files, lines
 
@@ -70,21 +70,32 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
 
 
 def _read(work: Work, name: str, part: Slice, session: Session, attempt: int) -> Read:
-    """Read a file as it is, or where anything in it is no plain record, line by line."""
-    source = work.pipeline.sources[name]
-    header = lines.header_of(source, part.identity.path)
+    """Read one delivery of a source."""
     folder = work.warehouse.folder(work.dataset(name), work.handle.id)
     to = Destination(work.warehouse.root, folder, work.prefix(attempt), _stored(work, name))
-    undeclared = tuple(column for column in header if column not in source.columns)
+    match work.pipeline.sources[name]:
+        case Csv() as source:
+            return _read_csv(work, name, source, part, session, to)
+        case Frozen():
+            file = DataFile(part.identity.path, part.rows, part.identity.size)
+            frame = session.scan("", [file], to.schema, name)
+            return Read(session.write(frame, to), (), ())
+        case other:
+            assert_never(other)
+
+
+def _read_csv(work: Work, name: str, source: Csv, part: Slice, session: Session, to: Destination) -> Read:
+    """Read a file as it is, or where anything in it is no plain record, line by line."""
+    header = lines.header_of(source, part.identity.path)
     survey = lines.survey(source, part.identity.path)
     if survey.plain:
         written = session.write(session.open_csv(source, header, part, survey.newline), to)
         unfit = sum(file.stats[POSITION].nulls for file in written)
         left_out = session.lines_left_out()
         if not left_out and not unfit and _all_fields_read(source, header, part, session, survey, written):
-            return Read(written, (), undeclared)
+            return Read(written, (), _undeclared_of(source, header))
         work.warehouse.remove(written)
-    return _read_line_by_line(work, name, part, session, header, to, undeclared)
+    return _read_line_by_line(work, name, source, part, session, header, to)
 
 
 def _all_fields_read(
@@ -111,15 +122,9 @@ def _all_fields_read(
 
 
 def _read_line_by_line(
-    work: Work,
-    name: str,
-    part: Slice,
-    session: Session,
-    header: list[str],
-    to: Destination,
-    undeclared: tuple[str, ...],
+    work: Work, name: str, source: Csv, part: Slice, session: Session, header: list[str], to: Destination
 ) -> Read:
-    source, path = work.pipeline.sources[name], part.identity.path
+    path = part.identity.path
     with tempfile.TemporaryDirectory(prefix="assay-lines-") as folder:
         clean, bad = Path(folder, "clean.csv"), Path(folder, "bad.jsonl")
         with clean.open("wb") as records, bad.open("w", encoding="utf-8") as kept:
@@ -140,13 +145,17 @@ def _read_line_by_line(
         rejected = (
             session.write(session.open_json_lines(str(bad), QUARANTINE), quarantine) if bad.stat().st_size else ()
         )
-    return Read(rows, rejected, undeclared)
+    return Read(rows, rejected, _undeclared_of(source, header))
 
 
 def _keep(file: IO[str], work: Work, name: str, part: Slice, found: Iterable[lines.BadLine]) -> None:
     for line in found:
         row = {"run": work.handle.id, "node": name, "source_file": part.name, **line.to_json()}
         file.write(json.dumps(row) + "\n")
+
+
+def _undeclared_of(source: Csv, header: list[str]) -> tuple[str, ...]:
+    return tuple(column for column in header if column not in source.columns)
 
 
 def _undeclared(read: dict[str, Read]) -> tuple[Verdict, ...]:

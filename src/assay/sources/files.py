@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from assay.model.errors import SourceError
-from assay.model.source import Csv, FileIdentity, Slice
+from assay.model.source import FileIdentity, Slice, Source
 from assay.sources.physical import CHUNK, is_packed, opened
 
 _WILD = set("*?[")
@@ -25,7 +25,7 @@ class Delivery:
     identity: FileIdentity
 
 
-def find(source: Csv, base: Path) -> list[Delivery]:
+def find(source: Source, base: Path) -> list[Delivery]:
     """Return the files of a source, by name, without reading them; sha256 is left empty.
 
     A relative path counts from `base`. Raises SourceError for a path that is missing, a folder, or no match.

@@ -53,7 +53,7 @@ class DuckDbEngine:
         cursor.execute("set timezone = 'UTC'")
         try:
             with self._translated():
-                yield DuckDbSession(cursor)
+                yield self._on(cursor)
         finally:
             with self._lock:
                 self._open.discard(cursor)
@@ -75,6 +75,10 @@ class DuckDbEngine:
             raise MemoryError(
                 f"the engine needs more than memory_limit = {self._memory_limit}; raise that setting, or lower workers."
             ) from error
+
+    def _on(self, cursor: duckdb.DuckDBPyConnection) -> DuckDbSession:
+        """Return the session that works on a cursor."""
+        return DuckDbSession(cursor)
 
     def interrupt(self) -> None:
         """Make the sessions that are open stop what they compute, with an error; no more are opened."""

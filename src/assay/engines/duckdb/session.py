@@ -12,6 +12,7 @@ import duckdb
 import narwhals as nw
 
 from assay.engines.duckdb import csv_reader, quoting
+from assay.engines.duckdb.comparing import only_in_query, rounded_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
 from assay.model.errors import TableError
@@ -80,8 +81,7 @@ class DuckDbSession:
 
     def columns(self, frame: Frame) -> list[tuple[str, str]]:
         """Return names and SQL types as DuckDB sees them."""
-        relation = _relation(frame)
-        return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+        return list(_kinds(_relation(frame)).items())
 
     def definition(self, frame: Frame) -> str:
         """Return the frame's SQL, with generated names replaced by their order."""
@@ -105,15 +105,18 @@ class DuckDbSession:
         return _relation(frame).fetchall()
 
     def same_rows(self, one: Frame, other: Frame) -> bool:
-        """Return whether two frames of one schema hold equal rows equally often; DOUBLE to nine digits."""
-        left, right = (_comparable(_relation(frame)) for frame in (one, other))
-        query = f"select 1 where exists ({left} except all {right}) or exists ({right} except all {left})"
-        return not self._cursor.execute(query).fetchall()
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
+        return not any(self.fetch(self.only_in(*pair).head(1)) for pair in ((one, other), (other, one)))
+
+    def only_in(self, one: Frame, other: Frame) -> Frame:
+        """Return the rows of one frame that another of its schema does not hold as often; DOUBLE within 1e-9."""
+        mine, theirs = _relation(one), _relation(other)
+        return _frame(self._cursor.sql(only_in_query(mine.sql_query(), theirs.sql_query(), _kinds(mine))))
 
     def digest(self, frame: Frame) -> str:
         """Return a text that is equal for frames of equal rows equally often, in any order; DOUBLE to nine digits."""
-        rows = _comparable(_relation(frame))
-        found = self._cursor.execute(f"select count(*), coalesce(sum(hash(one)), 0) from {rows} as one").fetchall()
+        rows = rounded_query(_relation(frame).sql_query(), _kinds(_relation(frame)))
+        found = self._cursor.execute(f"select count(*), coalesce(sum(hash(one)), 0) from ({rows}) as one").fetchall()
         return ":".join(map(str, found[0]))
 
     def write(self, frame: Frame, to: Destination) -> tuple[DataFile, ...]:
@@ -130,7 +133,7 @@ class DuckDbSession:
         rows = {Path(path): int(count) for path, count in found}
         files = []
         for path, _, size, _, statistics, partition, *_ in written:
-            if rows[Path(path)] == 0:
+            if rows[Path(path)] == 0 and not to.even_empty:
                 Path(path).unlink()
                 continue
             files.append(
@@ -216,21 +219,13 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
     return f"copy ({query}) to {quoting.text(str(target))} ({', '.join(options)})"
 
 
-def _comparable(relation: Relation) -> str:
-    columns = ", ".join(
-        f"format('{{:.8e}}', {quoting.name(name)} + 0.0)" if str(kind) in ("DOUBLE", "FLOAT") else quoting.name(name)
-        for name, kind in zip(relation.columns, relation.types, strict=True)
-    )
-    return f"(select {columns} from ({relation.sql_query()}))"
-
-
 def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> dict[str, str | None]:
     found = dict(raw or {})
     return {name: found.get(name) for name in names}
 
 
 def _quarantined(relation: Relation, rejects: Rejects) -> str:
-    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    kinds = _kinds(relation)
     own = [c for c in relation.columns if c not in rejects.reason_columns]
     # A number of JSON holds the digits of a DOUBLE, not those of a DECIMAL.
     values = {
@@ -253,6 +248,10 @@ def _quarantined(relation: Relation, rejects: Rejects) -> str:
 
 def _or_null(column: str, columns: Sequence[str], kind: str) -> str:
     return quoting.name(column) if column in columns else f"null::{kind}"
+
+
+def _kinds(relation: Relation) -> dict[str, str]:
+    return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
 def _relation(frame: Frame) -> Relation:
