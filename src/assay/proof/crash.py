@@ -25,6 +25,12 @@ class Look:
     unbalanced: tuple[str, ...] = ()
     """Sentences about ledgers that do not balance, and tables with other rows than their record says."""
 
+    def differing(self, other: Look) -> str:
+        """Return the tables that are not alike, in words; empty where all are."""
+        every = sorted({*self.tables, *other.tables})
+        names = [name for name in every if self.tables.get(name) != other.tables.get(name)]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -109,15 +115,10 @@ def judged(looks: Sequence[Look], ending: Ending | None, before: Look, after: Lo
         wrong += [f"{when}, {path} is missing" for path in look.missing]
         wrong += [f"{when}, {sentence}" for sentence in look.unbalanced]
         if last and look.tables != after.tables:
-            wrong.append(f"{when}, {_differing(look, after)} is not what an undisturbed run gives")
+            wrong.append(f"{when}, {look.differing(after)} is not what an undisturbed run gives")
         elif not last and look.tables not in (before.tables, after.tables):
-            wrong.append(f"{when}, a reader sees parts of two runs: {_differing(look, before)} is new, others are not")
+            wrong.append(f"{when}, a reader sees parts of two runs: {look.differing(before)} is new, others are not")
     return tuple(wrong)
-
-
-def _differing(one: Look, other: Look) -> str:
-    names = sorted(name for name in {*one.tables, *other.tables} if one.tables.get(name) != other.tables.get(name))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _why(ending: Ending | None) -> str:

@@ -75,10 +75,14 @@ class Place:
         shutil.copytree(self._lake, self._kept)
 
     def undisturbed(self, story: Story) -> Undisturbed:
-        """Run once without a kill; raises RunError where that fails."""
+        """Run twice without a kill; raises RunError where that fails, or does not give the same both times."""
+        self._begin(story)
+        _, again = self._let_live(self._life)
         self._begin(story)
         began = time.monotonic()
         before, lived = self._let_live(self._life)
+        if differing := lived.after.differing(again.after):
+            raise RunError(f"Two undisturbed runs are not the same in {differing}; `assay prove` looks for the cause.")
         return Undisturbed(before, lived.after, lived.reached, time.monotonic() - began)
 
     def traced(self, story: Story) -> Traced:

@@ -1,0 +1,191 @@
+"""What would lose or double data if it were left out: with each of these changes to the code, tests fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.faults
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A change to one file, and tests of which at least one must fail with it."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+PUBLISH = "tests/conformance/test_warehouse_publish.py"
+LEASE = "tests/conformance/test_warehouse_lease.py"
+CRASH = "tests/proof/test_crashtest.py"
+MUTATIONS = (
+    Mutation(
+        "the publish transaction is split in two",
+        "warehouses/iceberg/store.py",
+        "            seq = publishing.write_versions(",
+        "        with self._catalog.write() as connection:\n            seq = publishing.write_versions(",
+        (f"{PUBLISH}::test_a_publish_of_several_datasets_is_refused_whole_where_one_has_moved", PUBLISH),
+    ),
+    Mutation(
+        "what was read is not compared before publishing",
+        "warehouses/publishing.py",
+        "        if found != planned:\n",
+        "        if found != planned and name in publication.manifests:\n",
+        (PUBLISH,),
+    ),
+    Mutation(
+        "a table's pointer is moved wherever it points",
+        "warehouses/iceberg/catalog.py",
+        "        .where(mine, TABLES.c.metadata_location == base)\n",
+        "        .where(mine)\n",
+        ("tests/runtime/test_publish_iceberg.py", "tests/warehouses"),
+    ),
+    Mutation(
+        "a run that was taken over is not fenced",
+        "warehouses/lease.py",
+        "    mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)\n",
+        "    mine = LEASES.c.run == LEASES.c.run\n",
+        (LEASE,),
+    ),
+    Mutation(
+        "a token does not grow at a takeover",
+        "warehouses/lease.py",
+        "values(**mine, token=LEASES.c.token + 1)",
+        "values(**mine, token=LEASES.c.token)",
+        (LEASE,),
+    ),
+    Mutation(
+        "a dead owner is taken for alive because another process has its number",
+        "warehouses/owner.py",
+        "        return _started(self.pid) != self.started\n",
+        "        return False\n",
+        (LEASE,),
+    ),
+    Mutation(
+        "files are not forced to the disk",
+        "warehouses/iceberg/durable.py",
+        "            os.fsync(handle)\n",
+        "            pass\n",
+        (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
+    ),
+    Mutation(
+        "the folder of a new file is not forced to the disk",
+        "warehouses/iceberg/durable.py",
+        "    for path in (*files, *sorted(folders, reverse=True)):\n",
+        "    for path in files:\n",
+        (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
+    ),
+    Mutation(
+        "rejected rows are not forced to the disk",
+        "warehouses/iceberg/store.py",
+        ", *rejected]",
+        "]",
+        (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
+    ),
+    Mutation(
+        "a manifest counts by its name: the attempt that comes last replaces what was recorded",
+        "warehouses/runs.py",
+        "            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):\n",
+        "            names = [manifest.dataset for manifest in manifests]\n"
+        "            connection.execute(MANIFESTS.delete().where(MANIFESTS.c.dataset.in_(names)))\n"
+        "            if True:\n",
+        ("tests/conformance",),
+    ),
+    Mutation(
+        "a staged file counts by its name, however long it is",
+        "runtime/resume.py",
+        "    return all(path.is_file() and path.stat().st_size == size for path, size in paths)\n",
+        "    return all(path.is_file() for path, _ in paths)\n",
+        ("tests/runtime/test_resume.py", "tests/runtime/test_resume_again.py"),
+    ),
+    Mutation(
+        "slices move on without their data",
+        "warehouses/publishing.py",
+        "            _move_files(connection, seq, manifest)\n",
+        "            pass\n",
+        (PUBLISH,),
+    ),
+    Mutation(
+        "data are published without their slices",
+        "warehouses/publishing.py",
+        "            _move_slices(connection, seq, manifest)\n",
+        "            pass\n",
+        (PUBLISH,),
+    ),
+    Mutation(
+        "a ledger that does not balance is published",
+        "runtime/gate.py",
+        '        faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]\n',
+        "        faults = []\n",
+        ("tests/runtime/test_ledger_enforced.py",),
+    ),
+    Mutation(
+        "every function is taken to treat rows apart",
+        "runtime/locality.py",
+        "    except (_NotLocalError, sqlglot.errors.SqlglotError):\n        return False\n    key = anchors",
+        "    except (_NotLocalError, sqlglot.errors.SqlglotError):\n        return True\n    key = anchors",
+        ("tests/runtime/test_narrow.py",),
+    ),
+    Mutation(
+        "rows with a known key are added beside those that stand",
+        "runtime/settle.py",
+        'how="anti"))\n        standing',
+        'how="left"))\n        standing',
+        ("tests/runtime/test_narrow.py", "tests/runtime/test_slices.py"),
+    ),
+    Mutation(
+        "two runs may write the catalog at once",
+        "warehouses/iceberg/catalog.py",
+        '"begin immediate" if writes else "begin"',
+        '"begin" if writes else "begin"',
+        (PUBLISH, LEASE, "tests/test_concurrency.py"),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository whose code may be changed."""
+    folder = tmp_path_factory.mktemp("mutated") / "repository"
+    left_out = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    return folder
+
+
+def tested(repository: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Run tests on the code of a repository."""
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    environment = os.environ | {"PYTHONPATH": str(repository / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.what)
+def test_tests_fail_where(mutation: Mutation, copy: Path) -> None:
+    file = copy / "src" / "assay" / mutation.file
+    right = file.read_text(encoding="utf-8")
+    assert right.count(mutation.old) == 1, "the code has changed: say anew what would break it"
+    file.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        ended = tested(copy, mutation.tests)
+    finally:
+        file.write_text(right, encoding="utf-8")
+    assert ended.returncode == 1, ended.stdout[-2000:]
+    assert " failed" in ended.stdout.splitlines()[-1], ended.stdout[-2000:]
+
+
+def test_the_code_that_is_tested_is_that_of_the_copy(copy: Path) -> None:
+    command = [sys.executable, "-c", "import assay; print(assay.__file__)"]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    shown = subprocess.run(command, cwd=copy, env=environment, text=True, capture_output=True, check=True).stdout
+    assert Path(shown.strip()).is_relative_to(copy)
