@@ -13,7 +13,7 @@ _HOMES = {
     "assay.model.source": ("csv",),
     "assay.model.table": ("Table", "View", "table", "view"),
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
-    "assay.platform": ("connect", "history", "plan", "resume", "run", "undo"),
+    "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum"),
     "assay.queries": ("diff",),
     "assay.quality.checks": (
         "accepted",

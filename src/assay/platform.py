@@ -16,6 +16,7 @@ from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
 from assay.model.ports import PastRun, Undone
 from assay.model.run import RunOptions, RunResult
+from assay.model.vacuum import Retention, Vacuumed
 from assay.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -127,17 +128,31 @@ def undo(run: int | None = None, *, warehouse: Location | None = None, settings:
     return _lake(settings, warehouse, create=False).undo(run, patience=patience)
 
 
+def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings: Settings | None = None) -> Vacuumed:
+    """Tell what of a warehouse is needed by no published state that is kept, no run at work and no reader; remove it.
+
+    Nothing is removed unless `remove` is set. Kept is what stood at any time in the last `keep_days` days of the
+    settings, and before and after each of the newest `keep_runs` published runs. What stood earlier can neither be
+    read nor undone afterwards. Raises WarehouseError where another program has changed a table, or the lake was moved.
+    """
+    settings = settings or current_settings()
+    lake = _lake(settings, warehouse, create=False)
+    return lake.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
+
+
 def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
     """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
 
     All tables are of one published state: the newest, that after run `at`, or that at the time `at` (UTC). Schema
-    `meta` holds runs, ledger, checks, versions, slices and the quarantine. Raises WarehouseError where there is no
+    `meta` holds runs, ledger, checks, versions, slices and the quarantine. No vacuum removes what the connection reads,
+    as long as it lives. Raises WarehouseError where there is no
     warehouse.
     """
     from assay.engines.duckdb.reader import open_reader
 
     lake = stored(warehouse)
-    return open_reader(lake.root, lake.state(at), lake.control_rows())
+    state, hold = lake.open(at)
+    return open_reader(lake.root, state, lake.control_rows(), hold.close)
 
 
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:

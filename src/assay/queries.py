@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import closing
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,14 @@ def diff(
     from assay.engines.duckdb import difference, reader
 
     lake = platform.stored(warehouse)
-    old, new = (_tables(lake.state(at).versions) for at in (before, after))
-    names = in_order(old | new)
-    if table is not None:
-        names = [_named(table, names)]
-    connection, rows = reader.connected(), limit if table is not None else 0
-    found = [difference.compare(connection, lake.root, old.get(n), new.get(n), rows=rows) for n in names]
+    (earlier, hold_earlier), (later, hold_later) = lake.open(before), lake.open(after)
+    with closing(hold_earlier), closing(hold_later):
+        old, new = _tables(earlier.versions), _tables(later.versions)
+        names = in_order(old | new)
+        if table is not None:
+            names = [_named(table, names)]
+        connection, rows = reader.connected(), limit if table is not None else 0
+        found = [difference.compare(connection, lake.root, old.get(n), new.get(n), rows=rows) for n in names]
     return [each for each in found if each.differs]
 
 

@@ -48,6 +48,10 @@ class Settings:
     """How long it waits."""
     log: Log = "auto"
     """What a command tells of a run on standard error: progress on a terminal and lines elsewhere, or one kind."""
+    keep_runs: int = 10
+    """How many of the newest published runs a vacuum keeps, each with what stood before it."""
+    keep_days: float = 7.0
+    """For how many days a vacuum keeps what was published."""
     pipelines: Mapping[str, str] = field(default_factory=dict)
     """Short name -> "module:object"."""
     folder: str = "."

@@ -244,6 +244,7 @@ def settled(text: str) -> str:
     text = text.replace(dt.datetime.now(dt.UTC).date().isoformat(), TODAY)
     text = re.sub(rf"{TODAY}T\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?", f"{TODAY}T08:00:00", text)
     text = re.sub(r"\b\d+\.\d+ ?s\b", "0.1 s", text)
+    text = re.sub(r"\b[\d.]+ k?B\b", "1 kB", text)
     lines, counted = [], False
     for line in text.splitlines():
         counted = bool(line) and (counted or line.endswith("  seconds"))

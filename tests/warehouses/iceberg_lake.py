@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +63,12 @@ class Lake:
         removed: tuple[str, ...] = (),
         *,
         partition_by: tuple[str, ...] = (),
-        properties: Mapping[str, str] | None = None,
+        run: int = 1,
     ) -> str:
         """Stage one change and return its metadata location; readers see nothing of it."""
         location = f"{self.root}/silver/{name}"
-        change = TableChange(location, self.pointer(name), schema, partition_by, added, removed, properties or {})
-        return stage_metadata(self.root, change)
+        change = TableChange(location, self.pointer(name), schema, partition_by, added, removed, run)
+        return stage_metadata(self.root, change).location
 
     def change(
         self,
@@ -79,10 +78,10 @@ class Lake:
         removed: tuple[str, ...] = (),
         *,
         partition_by: tuple[str, ...] = (),
-        properties: Mapping[str, str] | None = None,
+        run: int = 1,
     ) -> Table:
         """Stage one change and publish it."""
-        staged = self.stage(name, schema, added, removed, partition_by=partition_by, properties=properties)
+        staged = self.stage(name, schema, added, removed, partition_by=partition_by, run=run)
         return self.publish(name, staged)
 
     def pointer(self, name: str) -> str | None:

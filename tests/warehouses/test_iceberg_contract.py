@@ -55,6 +55,7 @@ FIELDS = {
     update.AddPartitionSpecUpdate: {"spec"},
     update.SetDefaultSpecUpdate: {"spec_id"},
     update.AddSnapshotUpdate: {"snapshot"},
+    update.RemoveSnapshotsUpdate: {"snapshot_ids"},
     update.SetSnapshotRefUpdate: {"ref_name", "type", "snapshot_id"},
 }
 ABSTRACT = {

@@ -42,7 +42,7 @@ def paths(files: tuple[DataFile, ...]) -> tuple[str, ...]:
 
 
 def test_a_new_table_reads_back_through_pyiceberg(lake: Lake) -> None:
-    table = lake.change("orders", ORDERS, lake.write(THREE_DAYS, ORDERS), properties={"assay.run": "12"})
+    table = lake.change("orders", ORDERS, lake.write(THREE_DAYS, ORDERS), run=12)
     assert rows(table)[4] == {"id": 4, "day": date(2024, 1, 2), "name": "n4"}
     assert ids(table) == list(range(9))
     fields = [(field.field_id, field.name, str(field.field_type)) for field in table.schema().fields]
@@ -187,7 +187,8 @@ def test_many_small_appends_keep_manifests_and_the_log_of_versions_bounded(lake:
         counts.append(manifest_count(table))
     assert max(counts) <= 8
     assert sorted(ids(table)) == list(range(60))
-    assert (len(table.history()), len(table.metadata.metadata_log)) == (60, 20)
+    assert (len(table.history()), len(table.snapshots()), len(table.metadata.metadata_log)) == (20, 20, 20)
+    assert [len(ids(table, snapshot.snapshot_id)) for snapshot in table.snapshots()] == list(range(41, 61))
     assert len(list(Path(lake.root, "silver/orders/metadata").glob("*.metadata.json"))) == 60
 
 
@@ -196,7 +197,7 @@ def test_many_overwrites_keep_manifests_bounded(lake: Lake) -> None:
     for number in range(30):
         before, files = files, lake.write(ONE_ROW.format(number), ORDERS)
         table = lake.change("orders", ORDERS, files, paths(before))
-    assert (ids(table), manifest_count(table), len(table.history())) == ([29], 1, 30)
+    assert (ids(table), manifest_count(table), len(table.history())) == ([29], 1, 20)
 
 
 def test_a_manifest_that_is_full_is_left_alone(lake: Lake) -> None:
@@ -226,7 +227,7 @@ def test_removing_what_is_not_there_is_an_error(lake: Lake) -> None:
     with pytest.raises(WarehouseError, match=r"does not hold .*/silver/data/other\.parquet"):
         lake.stage("orders", ORDERS, (), ("silver/data/other.parquet",))
     with pytest.raises(WarehouseError, match=r"published metadata .* is missing"):
-        stage_metadata(lake.root, TableChange(lake.root, f"{lake.root}/00003-x.metadata.json", ORDERS, (), (), (), {}))
+        stage_metadata(lake.root, TableChange(lake.root, f"{lake.root}/00003-x.metadata.json", ORDERS, (), (), (), 1))
 
 
 def test_a_table_to_which_another_writer_gave_delete_files_is_refused(lake: Lake) -> None:

@@ -47,6 +47,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "diff": ("assay diff 3 4", "assay diff 3 4 --table silver_order", "assay diff 2024-12-01T08:00 4 --json"),
     "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),
+    "vacuum": ("assay vacuum", "assay vacuum --yes"),
     "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --json"),
 }
 

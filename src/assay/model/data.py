@@ -59,6 +59,16 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class TableMetadata:
+    """What other programs read of one version of a table, written before it is published."""
+
+    location: str
+    """Where they begin to read."""
+    files: tuple[str, ...]
+    """What that refers to beside data files, relative to the warehouse."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What one attempt staged for one dataset, and what it was made from; recorded once, by an atomic insert."""
 

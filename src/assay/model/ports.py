@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 from narwhals import LazyFrame
 
-from assay.model.data import DataFile, Manifest, Version
+from assay.model.data import DataFile, Manifest, TableMetadata, Version
 from assay.model.run import NodeRun, RunResult
 from assay.model.schema import Schema
 from assay.model.source import Csv, Slice
+from assay.model.vacuum import Retention, Vacuumed
 
 Frame = LazyFrame[Any]
 
@@ -134,6 +135,8 @@ class State:
     """Dataset -> pipeline that writes it."""
     undone: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     """Source dataset -> name and sha256 of the deliveries that an undo took away."""
+    seq: int = field(default=0, compare=False)
+    """The number of the last publish that is seen; other pipelines' publishes count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +258,12 @@ class Warehouse(Protocol):
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
 
-    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
-        """Make durable all that a publish refers to, and return the metadata location of each table."""
+    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
+        """Make durable all that a publish refers to, and return the metadata of each table."""
 
-    def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
+    def publish(
+        self, handle: RunHandle, publication: Publication, prepared: Mapping[str, TableMetadata], state: State
+    ) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
 
     def undo(self, run: int | None, *, patience: float) -> Undone:
@@ -266,6 +271,9 @@ class Warehouse(Protocol):
 
         Raises UsageError where there is none, WarehouseError where a file of what stood before is gone.
         """
+
+    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
+        """Remove what no state within the retention, no run at work and no reader needs; or just tell what would go."""
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -50,8 +51,10 @@ LEASES = Table(
     Column("token", BigInteger, nullable=False),
     Column("owner", String, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
 )
-"""One row a pipeline, kept after release so that its token only grows; `expires_at` in epoch seconds."""
+"""One row a pipeline, kept after release so that its token only grows; `expires_at` in epoch seconds, `seq` the last
+publish when it was taken."""
 
 DATASETS = Table(
     "assay_dataset",
@@ -76,9 +79,11 @@ VERSIONS = Table(
     Column("inputs", JSON, nullable=False),
     Column("as_of", String),
     Column("metadata_location", String),
+    Column("metadata_files", JSON, nullable=False),
     Column("key", JSON, nullable=False),
     Column("stamps", Boolean, nullable=False),
 )
+"""`metadata_files` are the manifests of a table's snapshot and their list: relative to the lake, as data files are."""
 
 FILES = Table(
     "assay_file",
@@ -92,7 +97,7 @@ FILES = Table(
     Column("slice", String),
     Column("added_seq", BigInteger, nullable=False),
     Column("removed_seq", BigInteger),
-    Index("assay_file_live", "dataset", "removed_seq"),
+    Index("assay_file_live", "removed_seq", "dataset"),
 )
 """A file belongs to every version from added_seq on, up to but not including removed_seq."""
 
@@ -115,6 +120,7 @@ SLICES = Table(
     Column("added_seq", BigInteger, nullable=False),
     Column("removed_seq", BigInteger),
     UniqueConstraint("dataset", "name", "added_seq"),
+    Index("assay_slice_live", "removed_seq", "dataset"),
 )
 
 UNDONE = Table(
@@ -175,3 +181,13 @@ QUARANTINE_FILES = Table(
     Column("path", String, primary_key=True),
     Column("node", String, nullable=False),
 )
+
+RETENTION = Table(
+    "assay_retention",
+    METADATA,
+    Column("oldest_seq", BigInteger, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("days", Float, nullable=False),
+    Column("vacuumed_at", String, nullable=False),
+)
+"""One row, from the first vacuum on: the oldest state that can still be read, and what was asked to be kept."""

@@ -62,7 +62,8 @@ def _is_free(connection: Connection, pipeline: str) -> bool:
 
 def _hold_anew(connection: Connection, pipeline: str, run: int) -> int:
     """Give the lease to a run, and return its token."""
-    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time()) + SECONDS}
+    seq = connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()
+    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time()) + SECONDS, "seq": seq}
     given = update(LEASES).where(LEASES.c.pipeline == pipeline).values(**mine, token=LEASES.c.token + 1)
     token = connection.execute(given.returning(LEASES.c.token)).scalar_one_or_none()
     if token is None:
@@ -79,6 +80,19 @@ def renew(connection: Connection, handle: RunHandle) -> None:
 def release(connection: Connection, handle: RunHandle) -> None:
     """Give the lease back; raises LeaseError where another run has taken over."""
     _hold(connection, handle, run=None, expires_at=0)
+
+
+def end_dead(connection: Connection) -> None:
+    """Take the lease from every run whose owner is dead or silent: from now on it cannot publish."""
+    for pipeline in connection.execute(select(LEASES.c.pipeline).where(LEASES.c.run.is_not(None))).scalars().all():
+        if _is_free(connection, pipeline):
+            connection.execute(update(LEASES).where(LEASES.c.pipeline == pipeline).values(run=None, expires_at=0))
+
+
+def at_work(connection: Connection) -> dict[int, int]:
+    """Return the runs that hold a lease, and the last publish when each took it."""
+    held = select(LEASES.c.run, LEASES.c.seq).where(LEASES.c.run.is_not(None))
+    return {row.run: row.seq for row in connection.execute(held)}
 
 
 def holder(connection: Connection, pipeline: str) -> int | None:

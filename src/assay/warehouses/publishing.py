@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from assay.model.data import Manifest
+from assay.model.data import Manifest, TableMetadata
 from assay.model.errors import ConflictError, WarehouseError
 from assay.model.ports import Publication, RunHandle
 from assay.model.run import NodeRun, RunResult
@@ -45,14 +45,14 @@ def check_pointers(connection: Connection, publication: Publication) -> None:
 
 
 def write_versions(
-    connection: Connection, handle: RunHandle, publication: Publication, locations: Mapping[str, str]
+    connection: Connection, handle: RunHandle, publication: Publication, metadata: Mapping[str, TableMetadata]
 ) -> int:
     """Move every pointer, with files and slices, and return the number of this publish."""
     seq = int(connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()) + 1
     for dataset, manifest in publication.manifests.items():
         if manifest.changed:
             _check_one_schema(connection, manifest)
-            _insert_version(connection, handle.id, seq, manifest, locations.get(dataset))
+            _insert_version(connection, handle.id, seq, manifest, metadata.get(dataset))
             _move_pointer(connection, handle.id, publication.pipeline, manifest)
             _move_files(connection, seq, manifest)
             _move_slices(connection, seq, manifest)
@@ -118,7 +118,9 @@ def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None
         connection.execute(insert(QUARANTINE_FILES).values(run=handle.id, path=path, node=node.name))
 
 
-def _insert_version(connection: Connection, run: int, seq: int, manifest: Manifest, location: str | None) -> None:
+def _insert_version(
+    connection: Connection, run: int, seq: int, manifest: Manifest, metadata: TableMetadata | None
+) -> None:
     kept = select(func.coalesce(func.sum(FILES.c.row_count), 0)).where(
         FILES.c.dataset == manifest.dataset, FILES.c.removed_seq.is_(None), FILES.c.path.not_in(manifest.removed)
     )
@@ -135,7 +137,8 @@ def _insert_version(connection: Connection, run: int, seq: int, manifest: Manife
             fingerprint=manifest.fingerprint,
             inputs=dict(manifest.inputs),
             as_of=manifest.as_of,
-            metadata_location=location,
+            metadata_location=metadata.location if metadata else None,
+            metadata_files=list(metadata.files) if metadata else [],
             key=list(manifest.key),
             stamps=manifest.stamps,
         )

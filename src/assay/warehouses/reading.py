@@ -14,7 +14,7 @@ from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.ports import PastRun, RecordedRun, Rows, State
 from assay.model.source import Slice
-from assay.warehouses import serial
+from assay.warehouses import serial, vacuuming
 from assay.warehouses.control import (
     CHECKS,
     DATASETS,
@@ -33,6 +33,7 @@ from assay.warehouses.control import (
 def read_state(connection: Connection, at: int | dt.datetime | None = None) -> State:
     """Return what is published, or what was after run `at`, or at a time; one consistent read."""
     seq = _seq_of(connection, at)
+    newest = connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()
     files: dict[str, list[DataFile]] = defaultdict(list)
     for row in connection.execute(select(FILES).where(_live(FILES, seq)).order_by(FILES.c.id)).mappings():
         files[row["dataset"]].append(serial.file_from_row(row))
@@ -53,6 +54,7 @@ def read_state(connection: Connection, at: int | dt.datetime | None = None) -> S
         {name: tuple(parts) for name, parts in slices.items()},
         owners,
         {name: frozenset(found) for name, found in undone.items()},
+        newest if seq is None else seq,
     )
 
 
@@ -106,9 +108,9 @@ def read_newest(connection: Connection, pipeline: str) -> RecordedRun | None:
     return RecordedRun(run.id, run.state, run.plan, {**nodes, **ended.get("steps", {}), **ended.get("tables", {})})
 
 
-def read_earlier(connection: Connection, pipeline: str, run: int) -> list[int]:
-    """Return the runs of a pipeline before this one, the newest first."""
-    query = select(RUNS.c.id).where(RUNS.c.pipeline == pipeline, RUNS.c.id < run).order_by(RUNS.c.id.desc())
+def read_earlier(connection: Connection, pipeline: str, run: int, among: Collection[int]) -> list[int]:
+    """Return which of some runs are of a pipeline, and before this one."""
+    query = select(RUNS.c.id).where(RUNS.c.pipeline == pipeline, RUNS.c.id < run, RUNS.c.id.in_(among))
     return [int(row.id) for row in connection.execute(query)]
 
 
@@ -126,11 +128,13 @@ def _seq_of(connection: Connection, at: int | dt.datetime | None) -> int | None:
         last = connection.execute(select(func.max(RUNS.c.seq)).where(RUNS.c.ended_at <= moment)).scalar()
         if last is None:
             raise WarehouseError(f"Nothing was published here by {moment}; `assay history` lists the runs.")
+        vacuuming.refuse_forgotten(connection, last, f"What stood at {moment}")
         return int(last)
     run = at
     seq = connection.execute(select(RUNS.c.seq).where(RUNS.c.id == run)).scalar()
     if seq is None:
         raise WarehouseError(f"Run {run} has published nothing here; `assay history` lists the runs.")
+    vacuuming.refuse_forgotten(connection, seq, f"What stood after run {run}")
     return int(seq)
 
 

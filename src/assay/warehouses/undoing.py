@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from assay.model.data import KEYS, is_table, name_of_table
 from assay.model.errors import UsageError
 from assay.model.ports import RunHandle
-from assay.warehouses import lease
+from assay.warehouses import lease, vacuuming
 from assay.warehouses.control import DATASETS, FILES, RUNS, SLICES, UNDONE, VERSIONS
 
 
@@ -20,9 +21,9 @@ class Change:
     """What undoing does to one dataset."""
 
     dataset: str
-    now: RowMapping
+    now: Mapping[str, Any]
     """The newest version; without columns where the dataset is not there."""
-    then: RowMapping | None
+    then: Mapping[str, Any] | None
     """The version that comes back; None where there was none, so that the dataset goes."""
 
 
@@ -37,6 +38,7 @@ def undone_runs(connection: Connection, run: int | None) -> tuple[str, list[int]
     if row is None:
         what = "There is no published run" if run is None else f"Run {run} has published nothing that stands"
         raise UsageError(f"{what}; nothing to undo. `assay history` lists the runs.")
+    vacuuming.refuse_forgotten(connection, row.seq - 1, f"What stood before run {row.id}")
     later = published.where(RUNS.c.pipeline == row.pipeline, RUNS.c.seq >= row.seq).order_by(RUNS.c.seq)
     return row.pipeline, [int(found.id) for found in connection.execute(later)], int(row.seq)
 
@@ -53,15 +55,15 @@ def changes(connection: Connection, pipeline: str, seq: int) -> list[Change]:
         if dataset.startswith(KEYS):
             continue
         newest = select(VERSIONS).where(VERSIONS.c.dataset == dataset).order_by(VERSIONS.c.seq.desc()).limit(1)
-        now = connection.execute(newest).mappings().one()
-        then = connection.execute(newest.where(VERSIONS.c.seq < seq)).mappings().one_or_none()
-        then = None if then is None or is_gone(then) else then
+        now = dict(connection.execute(newest).mappings().one())
+        before = connection.execute(newest.where(VERSIONS.c.seq < seq)).mappings().one_or_none()
+        then = None if before is None or is_gone(dict(before)) else dict(before)
         if then is not None or not is_gone(now):
             found.append(Change(dataset, now, then))
     return found
 
 
-def is_gone(version: RowMapping) -> bool:
+def is_gone(version: Mapping[str, Any]) -> bool:
     """Return whether a version says that its dataset is not there: a table has columns."""
     return not version["columns"]
 
@@ -100,7 +102,7 @@ def _write_version(connection: Connection, run: int, seq: int, change: Change, b
     then = change.then
     pipeline = connection.execute(select(RUNS.c.pipeline).where(RUNS.c.id == run)).scalar_one()
     if then is None:
-        gone = {"columns": [], "row_count": 0, "inputs": {}, "metadata_location": None}
+        gone = {"columns": [], "row_count": 0, "inputs": {}, "metadata_location": None, "metadata_files": []}
         connection.execute(insert(VERSIONS).values(**{**change.now, **gone, "run": run, "seq": seq}))
         connection.execute(delete(DATASETS).where(DATASETS.c.name == change.dataset))
         return

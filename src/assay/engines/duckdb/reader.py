@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -17,13 +18,16 @@ from assay.model.schema import Schema
 META = "meta"
 
 
-def open_reader(root: str, state: State, control: Mapping[str, Rows]) -> duckdb.DuckDBPyConnection:
+def open_reader(
+    root: str, state: State, control: Mapping[str, Rows], let_go: Callable[[], None]
+) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in which `layer.entity` is a view of each table, and `meta` holds the control state.
 
     All views show one published state, however long the connection stays open. Columns that assay keeps for itself
-    are left out.
+    are left out. `let_go` is called when the connection is no more.
     """
     connection = connected()
+    weakref.finalize(connection, let_go)
     for name, version in state.versions.items():
         if is_table(name):
             layer, _, entity = name.partition(".")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 from assay.model.data import KEYS, SOURCE, TEMPORARY
 
 OWN = "_assay"
 """What readers do not see: sources, key maps, quarantine, and the files of running runs."""
 QUARANTINE = f"{OWN}/quarantine"
+RUNS = f"{OWN}/runs"
+READERS = f"{OWN}/readers"
+
+_UUID = "[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+_DATA = re.compile(rf"(?:.+/data|{OWN}/.+)/(?:tmp_)?(\d+)-[0-9-]+-[0-9a-f]{{8}}-{_UUID}\.parquet")
+_METADATA = re.compile(rf".+/metadata/(?:.+-)?(\d{{8}})-{_UUID}(?:-m0\.avro|\.avro|\.metadata\.json)")
 
 
 def data_folder(dataset: str, run: int) -> str:
@@ -30,7 +37,21 @@ def table_folder(dataset: str) -> str:
 
 def run_folder(run: int) -> str:
     """Return the folder of the files that live as long as a run."""
-    return f"{OWN}/runs/{run}"
+    return f"{RUNS}/{run}"
+
+
+def metadata_stamp(run: int) -> str:
+    """Return a UUID that begins with the run's number, in decimal digits: other programs expect one in these names."""
+    return str(uuid.UUID(f"{run % 10**8:08d}{uuid.uuid4().hex[8:]}"))
+
+
+def run_of(path: str) -> int | None:
+    """Return the run that wrote a file of the lake; None where it is none that assay writes.
+
+    Files of data begin with their run, behind `tmp_` where the engine has not finished them.
+    """
+    found = _DATA.fullmatch(path) or _METADATA.fullmatch(path)
+    return int(found[1]) if found else None
 
 
 def _safe(name: str) -> str:

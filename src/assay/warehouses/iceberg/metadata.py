@@ -7,9 +7,8 @@ are not used: they need a catalog, and its overwrite keeps one more manifest for
 from __future__ import annotations
 
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -23,10 +22,12 @@ from pyiceberg.table.metadata import TableMetadataV2
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
 
-from assay.model.data import DataFile
+from assay.model.data import DataFile, TableMetadata
 from assay.model.errors import WarehouseError
 from assay.model.schema import Schema
+from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.durable import fsync_files, local_path
+from assay.warehouses.iceberg.layout import metadata_stamp
 from assay.warehouses.iceberg.values import file_metrics, iceberg_type, partition_values
 
 _PROPERTIES = {
@@ -39,28 +40,12 @@ _PROPERTIES = {
 # need at most 2n / _FULL + _FEW manifests a partition spec, and a change rewrites the entries of few.
 _FULL = 500
 _FEW = 8
+# Others can travel back so far; assay reads any kept state from its own tables, and each version repeats these.
+_SNAPSHOTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class TableChange:
-    """What a run does to one table."""
-
-    location: str
-    """The table's folder: an absolute path, or a file:// location."""
-    base: str | None
-    """The published metadata location, None for a new table."""
-    schema: Schema
-    """The final schema; its field ids are those in Iceberg and in the Parquet files."""
-    partition_by: tuple[str, ...]
-    added: tuple[DataFile, ...]
-    removed: tuple[str, ...]
-    """Paths relative to the root, as in `DataFile.path`."""
-    properties: Mapping[str, str]
-    """What the snapshot's summary says beside the counts: {"assay.run": "12"}."""
-
-
-def stage_metadata(root: str, change: TableChange) -> str:
-    """Write the metadata of one change, as one snapshot and durably, and return its location.
+def stage_metadata(root: str, change: TableChange) -> TableMetadata:
+    """Write the metadata of one change, as one snapshot and durably.
 
     `root` is where the paths of data files start. What is written is an orphan until the caller publishes the location.
     A change that moves no file makes a snapshot too: every change has its summary and can be travelled to. Safe to call
@@ -71,7 +56,8 @@ def stage_metadata(root: str, change: TableChange) -> str:
     files, main = _LocalFiles(), {"ref-name": "main", "type": "branch"}
     base = _load(files, change.base) if change.base else _new_table(change)
     schema, spec = _schema(base.schemas, change.schema), _partition_spec(base.partition_specs, change)
-    snapshot = _SnapshotWriter(files, root, change, base, schema, spec, base.current_snapshot()).write()
+    snapshot, stored = _SnapshotWriter(files, root, change, base, schema, spec, base.current_snapshot()).write()
+    surplus = [old.snapshot_id for old in base.snapshots[: max(0, len(base.snapshots) + 1 - _SNAPSHOTS)]]
     updates: tuple[update.TableUpdate, ...] = (
         *(() if schema in base.schemas else (update.AddSchemaUpdate(schema_=schema),)),
         update.SetCurrentSchemaUpdate(schema_id=schema.schema_id),
@@ -79,13 +65,14 @@ def stage_metadata(root: str, change: TableChange) -> str:
         update.SetDefaultSpecUpdate(spec_id=spec.spec_id),
         update.AddSnapshotUpdate(snapshot=snapshot),
         update.SetSnapshotRefUpdate.model_validate({**main, "snapshot-id": snapshot.snapshot_id}),
+        *((update.RemoveSnapshotsUpdate.model_validate({"snapshot-ids": surplus}),) if surplus else ()),
     )
     metadata = update.update_table_metadata(base, updates, metadata_location=change.base)
     version = int(PurePosixPath(change.base).name.split("-")[0]) + 1 if change.base else 0
-    target = files.new_output(f"{_folder(change)}/{version:05d}-{uuid.uuid4()}.metadata.json")
+    target = files.new_output(f"{_folder(change)}/{version:05d}-{metadata_stamp(change.run)}.metadata.json")
     ToOutputFile.table_metadata(metadata, target)
     fsync_files(files.written, root)
-    return target.location
+    return TableMetadata(target.location, tuple(path.removeprefix(f"{root.rstrip('/')}/") for path in stored))
 
 
 def _folder(change: TableChange) -> str:
@@ -156,7 +143,8 @@ class _SnapshotWriter:
     spec: PartitionSpec
     parent: snapshots.Snapshot | None
 
-    def write(self) -> snapshots.Snapshot:
+    def write(self) -> tuple[snapshots.Snapshot, list[str]]:
+        """Return the snapshot, and the paths of its manifests and of their list."""
         number = self.base.new_snapshot_id()
         kept, entries = self._split(number)
         for file in map(self._data_file, self.change.added):
@@ -165,18 +153,20 @@ class _SnapshotWriter:
         operation = snapshots.Operation.APPEND
         if self.change.removed:
             operation = snapshots.Operation.OVERWRITE if self.change.added else snapshots.Operation.DELETE
-        summary = snapshots.Summary(operation, **_counts(entries.values()), **self.change.properties)
+        summary = snapshots.Summary(operation, **_counts(entries.values()), **{"assay.run": str(self.change.run)})
         written = [file for spec_id, group in entries.items() for file in self._manifests(number, spec_id, group)]
-        return snapshots.Snapshot(
+        listed = self._manifest_list(number, [*written, *kept])
+        snapshot = snapshots.Snapshot(
             snapshot_id=number,
             parent_snapshot_id=self.parent.snapshot_id if self.parent else None,
             sequence_number=self.base.next_sequence_number(),
             # Strictly growing, whatever the clock does: travel to a moment must find one snapshot.
             timestamp_ms=max(time.time_ns() // 1_000_000, self.base.last_updated_ms + 1),
-            manifest_list=self._manifest_list(number, [*written, *kept]),
+            manifest_list=listed,
             summary=snapshots.update_snapshot_summaries(summary, self.parent.summary if self.parent else None),
             schema_id=self.schema.schema_id,
         )
+        return snapshot, [listed, *(file.manifest_path for file in (*written, *kept))]
 
     def _split(self, number: int) -> tuple[list[ManifestFile], dict[int, list[ManifestEntry]]]:
         """Return the manifests that stay as they are, and the entries to write anew, by partition spec."""
@@ -210,14 +200,14 @@ class _SnapshotWriter:
         sources, schemas = {field.source_id for field in spec.fields}, [self.schema, *reversed(self.base.schemas)]
         schema = next(known for known in schemas if sources <= {field.field_id for field in known.fields})
         for start in range(0, len(entries), _FULL):
-            target = self.files.new_output(f"{_folder(self.change)}/{uuid.uuid4()}-m0.avro")
+            target = self.files.new_output(f"{_folder(self.change)}/{metadata_stamp(self.change.run)}-m0.avro")
             with manifest.write_manifest(2, spec, schema, target, number, "deflate") as writer:
                 for entry in entries[start : start + _FULL]:
                     writer.add_entry(entry)
             yield writer.to_manifest_file()
 
     def _manifest_list(self, number: int, manifests: list[ManifestFile]) -> str:
-        target = self.files.new_output(f"{_folder(self.change)}/snap-{number}-0-{uuid.uuid4()}.avro")
+        target = self.files.new_output(f"{_folder(self.change)}/snap-{number}-0-{metadata_stamp(self.change.run)}.avro")
         before, sequence = self.parent.snapshot_id if self.parent else None, self.base.next_sequence_number()
         with manifest.write_manifest_list(2, target, number, before, sequence, "deflate") as writer:
             writer.add_manifests(manifests)

@@ -6,20 +6,23 @@ import datetime as dt
 import importlib
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from assay.model.data import TEMPORARY, DataFile, Manifest, is_table
+from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
 from assay.model.errors import WarehouseError, describe
 from assay.model.ports import Publication, RunHandle, State, Undone
 from assay.model.run import RunResult
+from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, publishing, reading, undoing
-from assay.warehouses.iceberg import catalog, durable, layout
+from assay.warehouses.iceberg import catalog, durable, layout, ownership, readers, restoring
+from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.missing import missing
+from assay.warehouses.iceberg.vacuum import vacuum
 from assay.warehouses.runs import RunRecords
 
 _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
@@ -52,16 +55,19 @@ class IcebergWarehouse(RunRecords):
         with self._catalog.read() as connection:
             found = reading.read_state(connection, at)
             if at is None:
-                _refuse_foreign(found, catalog.pointers(connection))
+                ownership.refuse_foreign(found, catalog.pointers(connection))
         return found
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
         self._make()
         handle = self._leased(pipeline, lambda connection: lease.take(connection, pipeline, plan), patience)
+        left = [int(folder.name) for folder in (self._root / layout.RUNS).glob("*") if folder.name.isdigit()]
         with self._catalog.read() as connection:
-            earlier = reading.read_earlier(connection, pipeline, handle.id)
-        self._forget({str(run) for run in earlier})
+            earlier = reading.read_earlier(connection, pipeline, handle.id, left)
+        for run in earlier:
+            # It cannot be resumed any more.
+            self.discard(run)
         return handle
 
     def folder(self, dataset: str, run: int) -> str:
@@ -81,8 +87,9 @@ class IcebergWarehouse(RunRecords):
         """Return what published tables refer to and is not there, or not in full."""
         return missing(self._root, self.state())
 
-    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, str]:
-        """Make durable all that a publish refers to, and return the metadata location of each table."""
+    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
+        """Make durable all that a publish refers to, and return the metadata of each table."""
+        ownership.refuse_moved(self.root, state)
         metadata = importlib.import_module(_METADATA_MODULE)
         changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
         with self._catalog.read() as connection:
@@ -93,14 +100,16 @@ class IcebergWarehouse(RunRecords):
         tables = [manifest for manifest in changed if is_table(manifest.dataset)]
         return {table.dataset: _stage(metadata, self.root, run, table, state) for table in tables}
 
-    def publish(self, handle: RunHandle, publication: Publication, prepared: Mapping[str, str], state: State) -> None:
+    def publish(
+        self, handle: RunHandle, publication: Publication, prepared: Mapping[str, TableMetadata], state: State
+    ) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
         with self._catalog.write() as connection:
             publishing.check_pointers(connection, publication)
-            for dataset, location in prepared.items():
+            for dataset, metadata in prepared.items():
                 namespace, _, table = dataset.partition(".")
                 catalog.add_namespace(connection, namespace)
-                catalog.swap_pointer(connection, namespace, table, _location(state, dataset), location)
+                catalog.swap_pointer(connection, namespace, table, _location(state, dataset), metadata.location)
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
 
@@ -114,8 +123,7 @@ class IcebergWarehouse(RunRecords):
             with self._catalog.write() as connection:
                 pipeline, runs, seq = undoing.undone_runs(connection, run)
                 found = undoing.changes(connection, pipeline, seq)
-                for change in found:
-                    self._move_back(connection, change)
+                found = restoring.move_back(connection, self.root, handle.id, found)
                 undoing.write(connection, handle, runs, seq, found)
                 if gone := missing(self._root, reading.read_state(connection)):
                     raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
@@ -124,27 +132,22 @@ class IcebergWarehouse(RunRecords):
             raise
         return Undone(handle.id, tuple(runs), undoing.restored(found))
 
-    def _move_back(self, connection: Connection, change: undoing.Change) -> None:
-        """Point a table at the metadata it had: its files are kept until a vacuum."""
-        if not is_table(change.dataset):
-            return
-        namespace, _, table = change.dataset.partition(".")
-        now = change.now["metadata_location"]
-        if change.then is None and now is not None:
-            catalog.drop_pointer(connection, namespace, table, now)
-        elif change.then is not None:
-            catalog.swap_pointer(connection, namespace, table, now, change.then["metadata_location"])
+    def open(self, at: int | dt.datetime | None) -> tuple[State, readers.Hold]:
+        """Read a published state, and hold it against every vacuum."""
+        opening = readers.hold(self._root, readers.OPENING)
+        try:
+            state = self.state(at)
+            return state, readers.hold(self._root, str(state.seq))
+        finally:
+            opening.close()
+
+    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
+        """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
+        return vacuum(self._root, self._catalog, retention, remove=remove)
 
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
         shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
-
-    def _forget(self, runs: Collection[str]) -> None:
-        """Remove what runs that cannot be resumed any more have left."""
-        folders = self._root / layout.run_folder(0)
-        for folder in folders.parent.iterdir() if folders.parent.is_dir() else ():
-            if folder.name in runs:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
@@ -170,23 +173,18 @@ class IcebergWarehouse(RunRecords):
             raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
 
 
-def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> str:
-    base = _location(state, manifest.dataset)
-    if base is not None and not base.removeprefix("file://").startswith(f"{root}/"):
-        raise WarehouseError(
-            f"This lake was made in another place: {manifest.dataset} points at {base}. What was moved or copied "
-            "can be read, but not run; put it back, or load into a new lake."
-        )
-    change = metadata.TableChange(
+def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> TableMetadata:
+    change = TableChange(
         location=f"{root}/{layout.table_folder(manifest.dataset)}",
-        base=base,
+        base=_location(state, manifest.dataset),
         schema=manifest.schema,
         partition_by=manifest.partition_by,
         added=manifest.added,
         removed=manifest.removed,
-        properties={"assay.run": str(run)},
+        run=run,
     )
-    return str(metadata.stage_metadata(root, change))
+    stored: TableMetadata = metadata.stage_metadata(root, change)
+    return stored
 
 
 def _location(state: State, dataset: str) -> str | None:
@@ -197,12 +195,3 @@ def _location(state: State, dataset: str) -> str | None:
 def _any_changed(publication: Publication) -> bool:
     """Return whether any dataset gets new content."""
     return any(manifest.changed for manifest in publication.manifests.values())
-
-
-def _refuse_foreign(state: State, pointers: Mapping[str, str]) -> None:
-    for name, version in state.versions.items():
-        if is_table(name) and pointers.get(name) != version.metadata_location:
-            raise WarehouseError(
-                f"{name} was changed by another program than assay since run {version.id}; its rows are accounted for "
-                "nowhere. Restore the table's metadata to what assay wrote, or load it into a table of its own."
-            )

@@ -1,0 +1,61 @@
+"""Commands that keep a warehouse in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from assay import platform
+from assay.cli import options
+from assay.cli.printing import put
+from assay.model.vacuum import Kind, Vacuumed
+from assay.observe.summary import aligned
+
+_TOLD: Mapping[Kind, str] = {
+    "data": "data of states that are not kept",
+    "metadata": "Iceberg metadata of such states",
+    "quarantine": "quarantine of runs of which nothing stands",
+    "leftover": "left by runs that did not publish it",
+    "rows": "rows that tell of such states and runs",
+}
+
+
+@click.command()
+@options.warehouse
+@click.option("--dry-run", is_flag=True, help="Just show what would go: the default.")
+@click.option("--yes", is_flag=True, help="Remove it.")
+@options.as_json
+def vacuum(warehouse: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Show what no kept run needs, or remove it.
+
+    The settings `keep_runs` and `keep_days` say what is kept. What a run at work or an open reader needs stays too.
+    """
+    if dry_run and yes:
+        raise click.UsageError("--dry-run and --yes exclude each other.")
+    found = platform.vacuum(warehouse, remove=yes)
+    put(found.to_json() if as_json else "\n".join((*_table(found), *_rest(found, asked=yes))))
+
+
+def _table(found: Vacuumed) -> list[str]:
+    head = ("what", "count", "size")
+    rows = [(_TOLD[k], f"{r.count:,}", "" if k == "rows" else _size(r.bytes)) for k, r in found.kinds.items()]
+    return aligned([head, *rows], left=(0, 2))
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.1f} GB"
+
+
+def _rest(found: Vacuumed, *, asked: bool) -> list[str]:
+    state = "every state" if found.oldest is None else f"the state after run {found.oldest} and all later ones"
+    told = [f"kept while they are read: {', '.join(f'run {run}' for run in found.readers)}"] if found.readers else []
+    if found.removed:
+        return [*told, f"removed; {state} can be read"]
+    if asked:
+        return [*told, "no file was removed: a reader has begun to read what was to go; try again when it has ended"]
+    return [*told, f"nothing was removed; after `assay vacuum --yes`, {state} can be read"]
