@@ -11,6 +11,7 @@ import pytest
 
 from assay.model.errors import ConflictError, LeaseError
 from assay.model.ports import RunHandle
+from assay.model.run import NodeRun
 from tests.conformance.place import Place, ended
 
 
@@ -137,6 +138,27 @@ def test_a_run_that_was_taken_over_can_neither_renew_nor_end_and_leaves_the_othe
     place.warehouse.renew(second)
     with pytest.raises(LeaseError, match=rf"Run {second.id} of shop"):
         place.begin()
+
+
+def test_a_run_that_another_process_goes_on_with_is_out_of_the_hands_of_the_first(place: Place) -> None:
+    with place.stranger() as (process, lost):
+        process.kill()
+        process.wait()
+    mine = place.warehouse.reopen("shop", lost.id, (), patience=0)
+    assert (mine.id, mine.token > lost.token) == (lost.id, True)
+    theirs = place.draft(lost, "bronze.a", "select 666 as id")
+    for record in (
+        lambda: place.warehouse.record(lost, theirs),
+        lambda: place.warehouse.record_node(lost, NodeRun("bronze_a", "written", "late")),
+        lambda: place.warehouse.record_plan(lost, {"as_of": "late"}),
+        lambda: place.warehouse.renew(lost),
+        lambda: place.publish(lost),
+    ):
+        with pytest.raises(LeaseError, match=f"Run {lost.id} was taken over"):
+            record()
+    place.stage(mine, "bronze.a", "select 1 as id")
+    place.publish(mine)
+    assert place.rows("bronze.a") == [(1,)]
 
 
 def test_what_a_lost_run_recorded_is_no_part_of_the_next(place: Place) -> None:

@@ -35,7 +35,7 @@ MUTATIONS = (
         "warehouses/iceberg/store.py",
         "            seq = publishing.write_versions(",
         "        with self._catalog.write() as connection:\n            seq = publishing.write_versions(",
-        (f"{PUBLISH}::test_a_publish_of_several_datasets_is_refused_whole_where_one_has_moved", PUBLISH),
+        (f"{PUBLISH}::test_a_reader_never_sees_a_part_of_a_publish",),
     ),
     Mutation(
         "what was read is not compared before publishing",
@@ -49,13 +49,29 @@ MUTATIONS = (
         "warehouses/iceberg/catalog.py",
         "        .where(mine, TABLES.c.metadata_location == base)\n",
         "        .where(mine)\n",
-        ("tests/runtime/test_publish_iceberg.py", "tests/warehouses"),
+        (
+            "tests/runtime/test_publish_iceberg.py::test_what_another_program_commits_while_a_run_is_at_work_is_not_overwritten",
+        ),
     ),
     Mutation(
         "a run that was taken over is not fenced",
         "warehouses/lease.py",
+        "values(**values)).rowcount != 1:\n",
+        "values(**values)).rowcount > 1:\n",
+        (LEASE,),
+    ),
+    Mutation(
+        "the token of a run that another process goes on with is not looked at",
+        "warehouses/lease.py",
         "    mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)\n",
-        "    mine = LEASES.c.run == LEASES.c.run\n",
+        "    mine = LEASES.c.run == handle.id\n",
+        (LEASE,),
+    ),
+    Mutation(
+        "a run that was taken over may still record what it staged",
+        "warehouses/runs.py",
+        "            lease.check(connection, handle)\n            if not",
+        "            if not",
         (LEASE,),
     ),
     Mutation(
@@ -98,9 +114,10 @@ MUTATIONS = (
         "warehouses/runs.py",
         "            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):\n",
         "            names = [manifest.dataset for manifest in manifests]\n"
-        "            connection.execute(MANIFESTS.delete().where(MANIFESTS.c.dataset.in_(names)))\n"
+        "            mine = (MANIFESTS.c.run == handle.id) & MANIFESTS.c.dataset.in_(names)\n"
+        "            connection.execute(MANIFESTS.delete().where(mine))\n"
         "            if True:\n",
-        ("tests/conformance",),
+        ("tests/conformance/test_warehouse_state.py",),
     ),
     Mutation(
         "a staged file counts by its name, however long it is",
@@ -163,7 +180,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tested(repository: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def outcome(repository: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Run tests on the code of a repository."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = os.environ | {"PYTHONPATH": str(repository / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -177,7 +194,7 @@ def test_tests_fail_where(mutation: Mutation, copy: Path) -> None:
     assert right.count(mutation.old) == 1, "the code has changed: say anew what would break it"
     file.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
-        ended = tested(copy, mutation.tests)
+        ended = outcome(copy, mutation.tests)
     finally:
         file.write_text(right, encoding="utf-8")
     assert ended.returncode == 1, ended.stdout[-2000:]

@@ -12,6 +12,8 @@ from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
 import assay
+from assay.model.errors import WarehouseError
+from assay.model.event import NodeEnded
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
 from tests.runtime.shop import DAY, SETTINGS, Shop, bronze_order, define
@@ -169,3 +171,21 @@ def test_values_of_any_text_can_partition_a_table(shop: Shop) -> None:
     assert {task.file.partition[0] for task in table.scan().plan_files()} == set(names)
     found = table.scan(row_filter=EqualTo("customer", "a/b c"), selected_fields=("id",)).to_arrow()
     assert found.column("id").to_pylist() == [0]
+
+
+def test_what_another_program_commits_while_a_run_is_at_work_is_not_overwritten(shop: Shop) -> None:
+    shop.orders(*LINES)
+    assert shop.run(*layered()).ok
+    theirs = []
+
+    def commit(event: object) -> None:
+        if isinstance(event, NodeEnded) and event.node.name == "gold_order" and not theirs:
+            with iceberg(shop, "gold.order").transaction() as change:
+                change.set_properties({"owner": "another program"})
+            theirs.append(iceberg(shop, "gold.order").metadata_location)
+
+    shop.orders(*LINES, "3,cat,30")
+    with pytest.raises(WarehouseError, match=r"gold\.order was changed by another program"):
+        shop.run(*layered(), observers=[commit])
+    assert [iceberg(shop, "gold.order").metadata_location] == theirs
+    assert ids(iceberg(shop, "gold.order")) == [2]

@@ -238,7 +238,10 @@ class Warehouse(Protocol):
         """Tell others that the run is alive."""
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
-        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
+        """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left.
+
+        Raises LeaseError where the run was taken over; so do `record_plan` and `record_node`.
+        """
 
     def record_node(self, handle: RunHandle, node: NodeRun) -> None:
         """Record what a node did, also when it failed."""

@@ -95,6 +95,13 @@ def at_work(connection: Connection) -> dict[int, int]:
     return {row.run: row.seq for row in connection.execute(held)}
 
 
+def check(connection: Connection, handle: RunHandle) -> None:
+    """Raise LeaseError where another has taken the run over: what it would record belongs to nobody's run."""
+    mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)
+    if connection.execute(select(LEASES.c.run).where(mine)).first() is None:
+        raise _taken_over(handle)
+
+
 def holder(connection: Connection, pipeline: str) -> int | None:
     """Return the run that holds the pipeline's lease."""
     return connection.execute(select(func.max(LEASES.c.run)).where(LEASES.c.pipeline == pipeline)).scalar()
@@ -103,7 +110,11 @@ def holder(connection: Connection, pipeline: str) -> int | None:
 def _hold(connection: Connection, handle: RunHandle, **values: int | None) -> None:
     mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)
     if connection.execute(update(LEASES).where(mine).values(**values)).rowcount != 1:
-        raise LeaseError(f"Run {handle.id} was taken over by another run; it publishes nothing.")
+        raise _taken_over(handle)
+
+
+def _taken_over(handle: RunHandle) -> LeaseError:
+    return LeaseError(f"Run {handle.id} was taken over by another run; it publishes nothing.")
 
 
 def _fail_abandoned(connection: Connection, run: int) -> None:

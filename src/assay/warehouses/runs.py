@@ -65,6 +65,7 @@ class RunRecords(ABC):
     def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
         """Record the plan that a run carries out, in the place of an earlier one."""
         with self._writing() as connection:
+            lease.check(connection, handle)
             connection.execute(RUNS.update().where(RUNS.c.id == handle.id).values(plan=plan))
 
     def renew(self, handle: RunHandle) -> None:
@@ -76,6 +77,7 @@ class RunRecords(ABC):
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
         with self._writing() as connection:
+            lease.check(connection, handle)
             if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
                 rows = [
                     {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
@@ -86,6 +88,7 @@ class RunRecords(ABC):
     def record_node(self, handle: RunHandle, node: NodeRun) -> None:
         """Record what a node did, also when it failed."""
         with self._writing() as connection:
+            lease.check(connection, handle)
             publishing.write_node(connection, handle, node)
 
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
