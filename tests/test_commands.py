@@ -54,8 +54,9 @@ def revenue(folder: Path) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        # What is rejected again by a later run is listed for each.
-        ((), [(3, "orders", "c.csv"), *((number, "silver_order", "") for number in (3, 3, 2, 2))]),
+        # What is rejected again by a later run stands once, and is in the log for each.
+        ((), [(3, "orders", "c.csv"), *[(2, "silver_order", "")] * 2]),
+        (("--all",), [(3, "orders", "c.csv"), *((number, "silver_order", "") for number in (3, 3, 2, 2))]),
         (("--run", "2"), [(2, "silver_order", "")] * 2),
         (("--table", "orders"), [(3, "orders", "c.csv")]),
         (("--limit", "1"), [(3, "orders", "c.csv")]),
@@ -78,8 +79,14 @@ def test_rejected_rows_are_listed_newest_first_by_run_by_table_and_so_many(
 
 def test_rejected_rows_for_people_stand_in_columns(shop: Path) -> None:
     lines = call("quarantine", "list", "--table", "silver_order", "--run", "2", cwd=shop).stdout.splitlines()
-    assert lines[0].split() == ["run", "state", "table", "source_file", "line", "reasons", "row", "encoding"]
+    columns = ["table", "source_file", "line", "reasons", "row", "encoding"]
+    assert lines[0].split() == ["run", "state", "stands", "replayed_by", *columns]
     assert len(lines) == 3
+    now = call("quarantine", "list", "--table", "silver_order", cwd=shop).stdout.splitlines()
+    assert now[0].split() == ["run", *columns]
+    assert call("quarantine", "list", "--table", "bronze_order", cwd=shop).stdout == (
+        "No row of bronze_order stands rejected.\n"
+    )
 
 
 def test_a_profile_says_what_the_columns_hold_and_a_near_miss_is_offered(shop: Path) -> None:

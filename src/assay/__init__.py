@@ -14,6 +14,7 @@ _HOMES = {
     "assay.model.table": ("Table", "View", "table", "view"),
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
     "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum"),
+    "assay.mending": ("export", "replay"),
     "assay.queries": ("diff",),
     "assay.quality.checks": (
         "accepted",

@@ -1,5 +1,7 @@
 """The public names, for type checkers and editors; `__init__.py` loads them when first used."""
 
+from assay.mending import export as export
+from assay.mending import replay as replay
 from assay.model.errors import AssayError as AssayError
 from assay.model.errors import DeclarationError as DeclarationError
 from assay.model.errors import RunError as RunError

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from assay.loading import find_pipeline
 from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
+from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
-from assay.model.ports import PastRun, Undone
 from assay.model.run import RunOptions, RunResult
 from assay.model.vacuum import Retention, Vacuumed
 from assay.settings import Settings, load
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from assay.orchestrators.embedded import Embedded
     from assay.runtime.plan import Plan
+    from assay.runtime.replay import SortedLines
+    from assay.sources.mendable import StandingLine
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
 Location = str | os.PathLike[str]
@@ -112,9 +114,18 @@ def resume(
     so that the run would mix what does not belong together.
     """
     settings = settings or current_settings()
-    found = resolve(pipeline, {}, settings)
+    found = find(pipeline, settings)
     with embedded(settings, {"warehouse": warehouse, "observers": observers}) as orchestrator:
         return orchestrator.resume(found)
+
+
+def replay_lines(
+    pipeline: Pipeline, source: str, file: Path, standing: Sequence[StandingLine], **arguments: Unpack[RunArguments]
+) -> tuple[RunResult | None, SortedLines]:
+    """Load the lines of a mended file that fit, each once; the result is None where there are none to load."""
+    settings = arguments.get("settings") or current_settings()
+    with embedded(settings, arguments) as orchestrator:
+        return orchestrator.replay(pipeline, source, file, standing, options(arguments))
 
 
 def undo(run: int | None = None, *, warehouse: Location | None = None, settings: Settings | None = None) -> Undone:
@@ -165,6 +176,11 @@ def stored(warehouse: Location | None = None) -> IcebergWarehouse:
     return _lake(current_settings(), warehouse, create=False)
 
 
+def find(pipeline: Pipeline | str, settings: Settings | None = None) -> Pipeline:
+    """Return a pipeline by the name that people write, or itself."""
+    return find_pipeline(pipeline, settings or current_settings()) if isinstance(pipeline, str) else pipeline
+
+
 def current_settings(*, workers: int | None = None) -> Settings:
     """Return the settings that hold in the current folder, with the number of workers asked for."""
     found = load(os.environ, Path.cwd())
@@ -191,7 +207,7 @@ def options(arguments: RunArguments) -> RunOptions:
 
 def resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings: Settings) -> Pipeline:
     """Return the pipeline that is named, reading its sources from the paths given."""
-    found = find_pipeline(pipeline, settings) if isinstance(pipeline, str) else pipeline
+    found = find(pipeline, settings)
     # What is given with a run counts from where the run is started; what a pipeline declares, from assay.toml.
     return found.reading({name: str(Path(path).absolute()) for name, path in sources.items()})
 
@@ -229,7 +245,7 @@ def _cores() -> int:
 
 def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:
     """Write a pipeline's sample data and return the path of each source; raises DeclarationError where it has none."""
-    found = find_pipeline(pipeline, current_settings()) if isinstance(pipeline, str) else pipeline
+    found = find(pipeline)
     if found.sample is None:
         raise DeclarationError(f"{found.name} makes no sample data.")
     return found.sample(folder, rows=rows, seed=seed)

@@ -78,13 +78,21 @@ def in_order(versions: Mapping[str, Version]) -> list[str]:
 
 
 def quarantine(
-    warehouse: platform.Location | None = None, *, run: int | None = None, table: str | None = None, limit: int = 20
+    warehouse: platform.Location | None = None,
+    *,
+    run: int | None = None,
+    table: str | None = None,
+    history: bool = False,
+    limit: int = 20,
 ) -> Rows:
-    """Return rejected rows, the newest run's first: where each came from, why it was rejected, and itself."""
-    wanted = {"q.run": run, "q.node": table}
+    """Return rejected rows, the newest run's first: where each came from, why it was rejected, and itself.
+
+    Those that stand now; with `run` what that run rejected, with `history` what any run did.
+    """
+    wanted = {"q.run": run, "q.node": table, "q.stands": None if history or run is not None else True}
     given = {column: value for column, value in wanted.items() if value is not None}
     found = platform.connect(warehouse).execute(
-        "select q.run, r.state, q.node as table, q.source_file, q.line, "
+        "select q.run, r.state, q.stands, q.replayed_by, q.node as table, q.source_file, q.line, "
         "from_json(q.reasons, '[\"VARCHAR\"]') as reasons, "
         "coalesce(q.raw, q.row) as row, q.raw_encoding as encoding "
         "from meta.quarantine q join meta.run r on r.id = q.run "

@@ -14,6 +14,7 @@ from typing import Any
 from narwhals import LazyFrame
 
 import assay
+from assay.mending import Replayed
 from assay.settings import Settings
 
 Frame = LazyFrame[Any]
@@ -85,6 +86,21 @@ class Shop:
         """Go on with the newest run, whose sources and dates are its own."""
         pipeline, _ = self._arguments(tables, {})
         return self._accounted(assay.resume(pipeline, warehouse=self.lake, settings=settings, observers=observers))
+
+    def replay(self, *tables: Any, mended: Path | None = None, settings: Settings = SETTINGS) -> Replayed:
+        """Bring back what is mended."""
+        pipeline, given = self._arguments(tables, {})
+        pipeline = pipeline.reading({name: str(path) for name, path in given["sources"].items()})
+        done = assay.replay(pipeline, mended=mended, warehouse=self.lake, settings=settings)
+        if done.result is not None:
+            self._accounted(done.result)
+        return done
+
+    def export(self, *tables: Any, delivery: str | None = None) -> Path:
+        """Write the bad lines of orders to a file beside the inbox."""
+        file = self.lake.with_name("mended.csv")
+        assay.export(self._arguments(tables, {})[0], file, source="orders", delivery=delivery, warehouse=self.lake)
+        return file
 
     def undo(self, run: int | None = None) -> Any:
         """Undo a run, and know how many rows stand from then on."""

@@ -41,7 +41,7 @@ def test_a_rejected_row_is_kept_whole_with_all_of_its_reasons_and_its_place(shop
     assert (result.tables["bronze_order"].ledger.returned, result.tables["bronze_order"].ledger.rejected) == (3, 1)
     assert shop.rows("select id from bronze.order order by id") == [(1,), (3,)]
     (kept,) = shop.rows("select run, node, position, source_file, line, raw, row, reasons from meta.quarantine")
-    assert kept[:6] == (1, "bronze_order", (1 << 41) + 2, "orders.csv", None, None)
+    assert kept[:6] == (1, "bronze_order", (1 << 41) + 2, "orders.csv", 3, None)
     row = json.loads(kept[6])
     assert (row["id"], row["customer"], row["amount"]) == (2, None, -5)
     assert json.loads(kept[7]) == ["not_null(customer)", "between(amount, 0, 100)"]

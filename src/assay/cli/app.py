@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from assay.cli import following, looking, proving, runs, starting, telling, upkeep
+from assay.cli import following, looking, proving, quarantine, runs, starting, telling, upkeep
 from assay.cli.help import BEGIN, Sections, finished
 from assay.cli.printing import put
 
@@ -18,7 +18,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Go back": (runs.undo,),
     "Follow rows": (following.diff,),
     "Prove": (proving.crashtest,),
-    "Look": (looking.show, looking.sql, looking.profile, looking.history, looking.quarantine),
+    "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine),
     "Keep in order": (upkeep.vacuum,),
 }
 _UNWATCHED = (runs.plan,)

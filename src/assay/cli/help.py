@@ -48,7 +48,9 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),
     "vacuum": ("assay vacuum", "assay vacuum --yes"),
-    "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --json"),
+    "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --all --json"),
+    "quarantine export": ("assay quarantine export orders mended.csv --source orders",),
+    "quarantine replay": ("assay quarantine replay orders", "assay quarantine replay orders --with mended.csv"),
 }
 
 _GROUPS: Mapping[str, Sequence[str]] = {

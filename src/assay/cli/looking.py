@@ -9,6 +9,7 @@ import click
 from assay import platform, queries
 from assay.cli import options
 from assay.cli.printing import print_rows, put
+from assay.model.past import PastRun
 from assay.observe.summary import aligned
 
 
@@ -24,10 +25,16 @@ def history(warehouse: str | None, limit: int, as_json: bool) -> None:
         return
     head = ("run", "pipeline", "state", "as of", "started", "tables", "problem")
     rows = [
-        (str(r.id), r.pipeline, r.state, r.as_of, r.started_at[:19], str(len(r.tables)), "; ".join(r.problems))
+        (str(r.id), r.pipeline, _state(r), r.as_of, r.started_at[:19], str(len(r.tables)), "; ".join(r.problems))
         for r in runs
     ]
     put("\n".join(aligned([head, *rows], left=(1, 2, 3, 4, 6))))
+
+
+def _state(run: PastRun) -> str:
+    if run.state == "published" and run.undone:
+        return f"undo of {', '.join(map(str, run.undone))}"
+    return run.state
 
 
 @click.command()
@@ -48,25 +55,6 @@ def show(table: str, warehouse: str | None, limit: int, at: int | dt.datetime | 
 def profile(table: str, warehouse: str | None, as_json: bool) -> None:
     """Show what the columns of TABLE hold: nulls, values, bounds."""
     print_rows(*queries.profile(table, warehouse), as_json=as_json)
-
-
-@click.group()
-def quarantine() -> None:
-    """See the rows that were rejected, and why."""
-
-
-@quarantine.command(name="list")
-@options.warehouse
-@click.option("--run", type=click.IntRange(min=1), help="Those of one run (default: of all).")
-@click.option("--table", metavar="TABLE", help="Those of one table, or of one source.")
-@options.limit(20, "How many rows to list.")
-@options.as_json
-def list_(warehouse: str | None, run: int | None, table: str | None, limit: int, as_json: bool) -> None:
-    """List rejected rows with all of their reasons, the newest run's first.
-
-    `row` is the line of the file as it came (base64 where it is no text in the file's encoding), or the row as JSON.
-    """
-    print_rows(*queries.quarantine(warehouse, run=run, table=table, limit=limit), as_json=as_json)
 
 
 @click.command()

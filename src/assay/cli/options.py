@@ -122,3 +122,5 @@ of_backfill = _together(pipeline, *_when, *_select, *_layers, *_period, *_runnin
 """What a command takes that computes anew from what is stored."""
 of_resume = _together(pipeline, *_running)
 """What a command takes that goes on with a run."""
+running = _together(*_running)
+"""What a command takes that runs a pipeline in its own way."""

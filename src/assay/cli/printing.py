@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,11 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+def place_of(warehouse: str | None) -> str:
+    """Return what a command must be told, behind its other words, to find the same warehouse."""
+    return f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
 
 
 def put(document: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from typing import Any
@@ -12,7 +11,7 @@ import click
 
 from assay import platform
 from assay.cli import options
-from assay.cli.printing import put
+from assay.cli.printing import place_of, put
 from assay.cli.telling import watch
 from assay.model.run import RunResult
 from assay.observe.summary import aligned, summary
@@ -126,11 +125,11 @@ def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
 
 
 def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
-    put(result.to_json() if as_json else summary(result))
+    put(result.to_json() if as_json else summary(result, place_of(warehouse)))
     # What broke a check or the file itself would break it again: only a table that failed can be mended and resumed.
     if not as_json and any(node.status == "failed" for node in result.nodes.values()):
         # On standard error, so that the last line of the summary stays the last of what is printed there.
-        click.echo(f"When its cause is mended: {_program()} resume {pipeline}{_place(warehouse)}", err=True)
+        click.echo(f"When its cause is mended: {_program()} resume {pipeline}{place_of(warehouse)}", err=True)
     if not result.ok:
         sys.exit(1)
     if result.state == "published" and not as_json:
@@ -147,7 +146,7 @@ def _settled(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _what_next(result: RunResult, warehouse: str | None) -> str:
-    place, program = _place(warehouse), _program()
+    place, program = place_of(warehouse), _program()
     last = [name for name, node in result.tables.items() if node.rows is not None][-1]
     layer, _, entity = last.partition("_")
     return "\n".join(
@@ -159,10 +158,6 @@ def _what_next(result: RunResult, warehouse: str | None) -> str:
             f"  {program} history{place}",
         )
     )
-
-
-def _place(warehouse: str | None) -> str:
-    return f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
 
 
 def _program() -> str:

@@ -101,6 +101,7 @@ IN_PART = 0
 TEMPORARY = "view:"
 SOURCE = "source:"
 KEYS = "keys:"
+REJECTS = "rejects:"
 
 
 def dataset_of_table(layer: str, entity: str) -> str:
@@ -123,6 +124,11 @@ def dataset_of_source(pipeline: str, source: str) -> str:
     return f"{SOURCE}{pipeline}.{source}"
 
 
+def dataset_of_rejects(dataset: str) -> str:
+    """Return the dataset of the rows of a table or source that are rejected as it stands."""
+    return f"{REJECTS}{dataset}"
+
+
 def dataset_of_view(view: str) -> str:
     """Return the dataset of a view: it lives as long as its run."""
     return f"{TEMPORARY}{view}"
@@ -140,4 +146,4 @@ def dataset_of_delta(dataset: str) -> str:
 
 def is_table(dataset: str) -> bool:
     """Return whether readers see the dataset."""
-    return not dataset.startswith((TEMPORARY, SOURCE, KEYS))
+    return not dataset.startswith((TEMPORARY, SOURCE, KEYS, REJECTS))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from narwhals import LazyFrame
 
 from assay.model.data import DataFile, Manifest, TableMetadata, Version
+from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.run import NodeRun, RunResult
 from assay.model.schema import Schema
 from assay.model.source import Csv, Slice
@@ -44,6 +45,8 @@ class Rejects:
     node: str
     reason_columns: Mapping[str, str]
     """Boolean column of the frame -> name of the check it stands for."""
+    slices: Sequence[Slice] = ()
+    """Those that the rows may be of: they tell the lines that rows stand in."""
 
 
 class Session(Protocol):
@@ -92,6 +95,9 @@ class Session(Protocol):
 
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
         """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
+
+    def rejected_apart(self, rejected: Frame, keys: Frame, kinds: Schema) -> Frame:
+        """Return the rows of the quarantine that have none of the keys, whose columns are of these types."""
 
     def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
         """Read a plain delimited file; a row that does not fit its declared types has no position.
@@ -161,47 +167,6 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class PastRun:
-    """One line of the history."""
-
-    id: int
-    pipeline: str
-    state: str
-    as_of: str
-    started_at: str
-    ended_at: str | None
-    published: int | None
-    """The order of publishing, None for a run that published nothing."""
-    rows: int
-    problems: tuple[str, ...] = ()
-    tables: tuple[str, ...] = field(default=())
-    """The tables that got new content."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedRun:
-    """What a run has recorded of itself, as plain data."""
-
-    id: int
-    state: str
-    plan: Mapping[str, Any]
-    nodes: Mapping[str, Mapping[str, Any]]
-    """What each node did, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What an undo did."""
-
-    run: int
-    """The run that it is."""
-    undone: tuple[int, ...]
-    """The runs that are undone, in the order of their publishing."""
-    tables: Mapping[str, int | None]
-    """Rows of each table that was brought back, None for one that was not there before."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rows:
     """A small table in memory."""
 
@@ -257,6 +222,9 @@ class Warehouse(Protocol):
 
     def remove(self, files: Iterable[DataFile]) -> None:
         """Remove files that were written and that nothing refers to."""
+
+    def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
+        """Keep a file that a source is to read as long as its slice stands, and return its path."""
 
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""

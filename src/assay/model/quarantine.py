@@ -17,5 +17,5 @@ QUARANTINE = Schema.of(
         ("reasons", "VARCHAR"),
     ]
 )
-"""`line` and `raw` are set for lines of a file that could not be read, `row` (JSON) for rows a check rejected;
-`reasons` is a JSON array of texts."""
+"""`raw` is set for lines of a file that could not be read, `row` (JSON) for rows a check rejected, `line` where it is
+known; `reasons` is a JSON array of texts."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from assay.model.check import Verdict
 from assay.model.ledger import ControlTotal, Ledger
+from assay.model.source import Mended
 
 RunState = Literal["staged", "published", "unchanged", "failed", "undone"]
 Status = Literal["written", "unchanged", "skipped", "computed", "failed", "blocked"]
@@ -44,6 +45,8 @@ class RunOptions:
     """The day to rebuild, in tables that have days."""
     backfill: bool = False
     """Whether to compute anew from what is stored, without a look at the sources."""
+    mended: tuple[Mended, ...] = ()
+    """What to load instead of looking at the sources."""
     dated: bool = False
     """Whether the user gave the date, so that stamps show it, rather than the clock."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from assay.model.errors import DeclarationError
 from assay.model.schema import Schema, canonical_type
@@ -118,3 +119,45 @@ class Slice:
     extracted_on: str
     extracted_at_ns: int
     rows: int = 0
+    starts: tuple[tuple[int, int], ...] = ()
+    """Row and line of each row that does not stand one line behind the one before it; empty where not known."""
+    header: tuple[str, ...] = ()
+    """The names that its file has for its columns."""
+    mends: str | None = None
+    """The slice of which this one mends some lines."""
+    mended_lines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A file with mended lines of one slice, kept in the warehouse, that a run is to load as a slice of its own."""
+
+    source: str
+    name: str
+    """Of the new slice."""
+    path: str
+    mends: str
+    sha256: str
+    """The content of the slice that it mends: what is delivered anew is not what was mended."""
+    lines: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Mended:
+        """Rebuild it from what `asdict` made of it."""
+        return cls(**{**body, "lines": tuple(body["lines"])})
+
+
+def slice_from_json(body: Mapping[str, Any]) -> Slice:
+    """Rebuild a slice from what `asdict` made of it."""
+    rebuilt = {
+        "identity": FileIdentity(**body["identity"]),
+        "starts": starts_from_json(body["starts"]),
+        "header": tuple(body["header"]),
+        "mended_lines": tuple(body["mended_lines"]),
+    }
+    return Slice(**{**body, **rebuilt})
+
+
+def starts_from_json(pairs: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """Rebuild what tells the lines of a slice's rows."""
+    return tuple((row, line) for row, line in pairs)

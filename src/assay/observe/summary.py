@@ -11,8 +11,8 @@ _COLUMNS = ("rows", "filtered", "rejected", "deduplicated", "seconds")
 _STEPS = "sources and views"
 
 
-def summary(result: RunResult) -> str:
-    """Return the text that `assay run` prints."""
+def summary(result: RunResult, place: str = "") -> str:
+    """Return the text that `assay run` prints; `place` is what commands must be told to find the warehouse."""
     head = f"{result.pipeline}, as of {result.as_of}"
     lines = [f"{head}, run {result.run}" if result.run is not None else head, ""]
     steps = [node for name, node in result.nodes.items() if name not in result.tables]
@@ -22,6 +22,7 @@ def summary(result: RunResult) -> str:
     rows = [row for layer, nodes in groups.items() for row in _layer(layer, nodes)]
     lines += aligned(rows, left=(0, len(_COLUMNS) + 1))
     lines += [f"warning: {text}" for text in _warnings(result)]
+    lines += _rejected(result, place)
     lines += [f"problem: {text}" for text in result.problems]
     return "\n".join([*lines, _last_line(result)])
 
@@ -45,7 +46,7 @@ def _layer(layer: str, nodes: Sequence[NodeRun]) -> list[tuple[str, ...]]:
     rows = [(layer, *_COLUMNS, ""), *((f"  {_label(node, layer)}", *_cells(node)) for node in nodes)]
     if layer != _STEPS:
         total = sum(node.rows or 0 for node in nodes)
-        rows.append((f"  {_count(len(nodes), 'table')}", f"{total:,}", *empty))
+        rows.append((f"  {counted(len(nodes), 'table')}", f"{total:,}", *empty))
     return [*rows, ("", *empty, "")]
 
 
@@ -75,18 +76,28 @@ def _cells(node: NodeRun) -> list[str]:
 
 def _warnings(result: RunResult) -> list[str]:
     return [
-        f"{node.name}: {v.check}: {_count(v.broken, 'case')}" + (f" ({v.detail})" if v.detail else "")
+        f"{node.name}: {v.check}: {counted(v.broken, 'case')}" + (f" ({v.detail})" if v.detail else "")
         for node in result.nodes.values()
         for v in node.verdicts
         if not v.passed and not v.blocks
     ]
 
 
+def _rejected(result: RunResult, place: str) -> list[str]:
+    """Return a line that says what this run rejected, and how to see it."""
+    nodes = [node for node in result.nodes.values() if node.ledger.rejected]
+    if not nodes:
+        return []
+    counts = [f"{counted(node.ledger.rejected, 'row')} of {node.name}" for node in nodes]
+    return [f"rejected: {', '.join(counts)} (assay quarantine list --run {result.run}{place})"]
+
+
 def _first_word(text: str) -> str:
     return text.split(" ", 1)[0].rstrip(":")
 
 
-def _count(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
+    """Return a number of things, such as "1 row" or "2 rows"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
@@ -96,7 +107,7 @@ def _last_line(result: RunResult) -> str:
     match result.state:
         case "published":
             rows = sum(node.rows or 0 for node in written)
-            return f"published {_count(len(written), 'table')} with {_count(rows, 'row')} in {seconds}"
+            return f"published {counted(len(written), 'table')} with {counted(rows, 'row')} in {seconds}"
         case "unchanged":
             return f"unchanged: the published tables are what this run would publish ({seconds})"
         case _:

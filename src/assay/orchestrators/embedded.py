@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,10 +24,12 @@ from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
 from assay.runtime.record import to_record
+from assay.runtime.replay import SortedLines, sort_mended
 from assay.runtime.resume import resumable, resumption
 from assay.runtime.trace import Traced, trace
 from assay.runtime.work import Work
 from assay.settings import Settings
+from assay.sources.mendable import StandingLine
 
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
@@ -104,6 +106,19 @@ class Embedded:
             if (ended := self._abandon(work, nodes, error, began)) is not None:
                 return ended
             raise
+
+    def replay(
+        self, pipeline: Pipeline, source: str, file: Path, standing: Sequence[StandingLine], options: RunOptions
+    ) -> tuple[RunResult | None, SortedLines]:
+        """Load the lines of a mended file that fit; None where there are none to load.
+
+        Raises UsageError for a file that mends other lines than those that stand.
+        """
+        with self.engine.session() as session:
+            found = sort_mended(pipeline, source, file, standing, self.warehouse.state(), session, self.warehouse)
+        if not found.to_load:
+            return None, found
+        return self.run(pipeline, replace(options, mended=found.to_load)), found
 
     @property
     def _patience(self) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
 from assay.model.data import dataset_of_source
-from assay.model.errors import SourceError
+from assay.model.errors import SourceError, UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
-from assay.model.source import Csv, Frozen, Slice
+from assay.model.source import Csv, Frozen, Mended, Slice
 from assay.sources import files, lines
 
 
@@ -38,10 +38,22 @@ class SourcePlan:
 def plan_source(
     pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions, folder: Path
 ) -> SourcePlan:
-    """Compare a source's files with the published slices.
+    """Compare a source's files with the published slices, or only add what was mended, or leave it as it is stored.
 
     Raises SourceError for a file that cannot be read as declared, or one whose content is known under another name.
     """
+    if options.mended:
+        return mended_source(pipeline, name, fingerprint, state, options)
+    return (
+        stored_source(pipeline, name, state)
+        if options.backfill
+        else _delivered(pipeline, name, fingerprint, state, options, folder)
+    )
+
+
+def _delivered(
+    pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions, folder: Path
+) -> SourcePlan:
     dataset = dataset_of_source(pipeline.name, name)
     source = pipeline.sources[name]
     known = {part.name: part for part in state.slices.get(dataset, ())}
@@ -51,12 +63,19 @@ def plan_source(
     undone = frozenset() if options.redo else state.undone.get(dataset, frozenset())
     left_out = [d.name for d in found if (d.name, d.identity.sha256) in undone]
     found = [d for d in found if d.name not in left_out]
+    found += [
+        files.identify(files.at(part.name, part.identity.path), None if reread else part) for part in _mends(known)
+    ]
     if left_out and not found and version is None:
         raise SourceError(f"Source {name!r} has just what was undone: {', '.join(left_out)}. --redo loads it again.")
     if version is not None and version.fingerprint != fingerprint:
         _check_all_there(name, known, found)
     fresh = [d for d in found if reread or d.name not in known or d.identity.sha256 != known[d.name].identity.sha256]
     gone = frozenset(known) - {d.name for d in found} - set(left_out) if source.mirror else frozenset()
+    # A file that comes anew, or goes, takes along what was mended of it.
+    moved = gone | {d.name for d in fresh if d.name in known and d.identity.sha256 != known[d.name].identity.sha256}
+    gone |= {part.name for part in _mends(known) if part.mends in moved}
+    fresh = [d for d in fresh if d.name not in gone]
     match source:
         case Csv():
             _check_files(source, name, fresh, known, gone, options)
@@ -79,6 +98,45 @@ def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:
     return SourcePlan(state.slices.get(dataset, ()), frozenset(), frozenset(), "its stored deliveries are read")
 
 
+def mended_source(pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions) -> SourcePlan:
+    """Return the plan of a source that gains mended lines, and is not looked at otherwise.
+
+    Raises UsageError where these lines are not what they were when they were mended.
+    """
+    stored = stored_source(pipeline, name, state)
+    known = {part.name: part for part in stored.slices}
+    new = [each for each in options.mended if each.source == name and each.name not in known]
+    if new and state.versions[dataset_of_source(pipeline.name, name)].fingerprint != fingerprint:
+        raise UsageError(f"Source {name!r} is declared differently than it was read; replay without --with first.")
+    for each in new:
+        _check_mendable(each, known)
+    fresh = [files.identify(files.at(each.name, each.path), None) for each in new]
+    slices = _slices(fresh, known, frozenset(), options)
+    by_name = {each.name: each for each in new}
+    marked = (
+        replace(part, mends=by_name[part.name].mends, mended_lines=by_name[part.name].lines)
+        if part.name in by_name
+        else part
+        for part in slices
+    )
+    reason = f"mended lines of {', '.join(each.mends for each in new)}" if new else "its mended lines are loaded"
+    return SourcePlan(tuple(marked), frozenset(by_name), frozenset(), reason)
+
+
+def _check_mendable(each: Mended, known: Mapping[str, Slice]) -> None:
+    mended = known.get(each.mends)
+    if mended is None or mended.identity.sha256 != each.sha256:
+        raise UsageError(f"{each.mends} was delivered anew since its lines were mended; export them again.")
+    done = {line for part in _mends(known) if part.mends == each.mends for line in part.mended_lines}
+    if again := sorted(done & set(each.lines)):
+        raise UsageError(f"{each.mends}: line {again[0]} was replayed in the meantime; replay the file again.")
+
+
+def _mends(known: Mapping[str, Slice]) -> list[Slice]:
+    """Return the slices that hold mended lines of others."""
+    return [part for part in known.values() if part.mends]
+
+
 def _slices(
     fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str], options: RunOptions
 ) -> tuple[Slice, ...]:
@@ -97,6 +155,8 @@ def _slices(
             identity=delivery.identity,
             extracted_on=before.extracted_on if before and same else options.as_of.isoformat(),
             extracted_at_ns=now,
+            mends=before.mends if before else None,
+            mended_lines=before.mended_lines if before else (),
         )
     return tuple(sorted(after.values(), key=lambda part: part.number))
 

@@ -14,7 +14,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
 from assay.model.table import Table, View
-from assay.runtime.delivery import SourcePlan, plan_source, stored_source
+from assay.runtime.delivery import SourcePlan, plan_source
 from assay.runtime.period import Period, asked, period_of
 from assay.runtime.select import selected
 from assay.runtime.trace import Traced
@@ -77,9 +77,7 @@ def make_plan(
     chosen, named = selected(pipeline, options)
     needed = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
     sources = {
-        name: stored_source(pipeline, name, state)
-        if options.backfill
-        else plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
+        name: plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
         for name in pipeline.sources
         if name in needed
     }

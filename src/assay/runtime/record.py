@@ -11,7 +11,7 @@ from assay.model.data import dataset_of_source
 from assay.model.pipeline import Pipeline
 from assay.model.ports import State
 from assay.model.run import RunOptions
-from assay.model.source import FileIdentity, Slice
+from assay.model.source import Mended, slice_from_json
 from assay.runtime.delivery import SourcePlan
 from assay.runtime.plan import Plan, Step, dataset_of, narrowed
 from assay.runtime.trace import Traced
@@ -49,7 +49,7 @@ def from_record(record: Mapping[str, Any], pipeline: Pipeline, traced: Mapping[s
     steps = {name: Step(name, step["action"], step["reason"]) for name, step in record["steps"].items()}
     sources = {
         name: SourcePlan(
-            slices=tuple(Slice(**{**s, "identity": FileIdentity(**s["identity"])}) for s in body["slices"]),
+            slices=tuple(slice_from_json(part) for part in body["slices"]),
             to_read=frozenset(body["to_read"]),
             gone=frozenset(body["gone"]),
             reason=body["reason"],
@@ -69,4 +69,5 @@ def _options_to_json(options: RunOptions) -> dict[str, Any]:
 def _options_from_json(body: Mapping[str, Any]) -> RunOptions:
     dates = {name: dt.date.fromisoformat(body[name]) for name in ("as_of", "date") if body[name]}
     lists = {name: tuple(body[name]) for name in ("select", "layers")}
-    return RunOptions(**{**body, **dates, **lists})
+    mended = tuple(Mended.from_json(each) for each in body["mended"])
+    return RunOptions(**{**body, **dates, **lists, "mended": mended})

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset_of_view
+from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset_of_rejects, dataset_of_view
 from assay.model.errors import UsageError
+from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
-from assay.model.ports import RecordedRun, State
+from assay.model.ports import State
 from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.runtime.delivery import plan_source
@@ -99,7 +100,8 @@ def _datasets(pipeline: Pipeline, name: str) -> tuple[str, ...]:
         return dataset_of_view(name), dataset_of_news(name)
     node = pipeline.nodes.get(name)
     dataset = dataset_of(pipeline, name)
-    return (dataset, dataset_of_keys(dataset, node.key)) if isinstance(node, Table) else (dataset,)
+    keys = (dataset_of_keys(dataset, node.key),) if isinstance(node, Table) else ()
+    return (dataset, dataset_of_rejects(dataset), *keys)
 
 
 def _looked_at_again(

@@ -8,7 +8,7 @@ import narwhals as nw
 from narwhals import col
 
 from assay.model.check import RowCheck
-from assay.model.data import Manifest
+from assay.model.data import DataFile, Manifest
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.source import POSITION
@@ -17,7 +17,7 @@ from assay.model.write import FirstInSource, Merge
 from assay.quality.checks import any_broken
 from assay.runtime import account
 from assay.runtime.keys import number
-from assay.runtime.work import Work
+from assay.runtime.work import Work, slices_behind
 from assay.transform.dedupe import FIRST, REPEATS, keep_first, keep_one, repeated
 
 
@@ -28,8 +28,8 @@ class Settled:
     frame: Frame
     judged: account.Judged
     deduplicated: int
-    quarantine: tuple[str, ...]
-    """Files with the rejected rows."""
+    rejected: tuple[DataFile, ...]
+    """Files of the quarantine with the rejected rows."""
     keys: Manifest | None
     """What the key map gained, for a table with a surrogate key."""
 
@@ -49,9 +49,9 @@ def settle(
     checks = account.row_checks(table)
     judged = account.judge_rows(session, returned, checks)
     frame = returned
-    quarantine: tuple[str, ...] = ()
+    rejected: tuple[DataFile, ...] = ()
     if judged.rejected:
-        quarantine = _reject(work, table, session, returned, checks, attempt)
+        rejected = _reject(work, table, session, returned, checks, attempt)
         frame = returned.filter(~any_broken([check for check in checks if check.action == "reject"]))
     deduplicated = 0
     if table.keep is not None:
@@ -65,8 +65,8 @@ def settle(
         deduplicated = rows - standing + surplus
     if isinstance(table.write, Merge) and table.write.surrogate:
         numbered = number(work, table, table.write.surrogate, session, frame, attempt)
-        return Settled(numbered.frame, judged, deduplicated, quarantine, numbered.keys)
-    return Settled(frame, judged, deduplicated, quarantine, None)
+        return Settled(numbered.frame, judged, deduplicated, rejected, numbered.keys)
+    return Settled(frame, judged, deduplicated, rejected, None)
 
 
 def _deduplicated(work: Work, table: Table, session: Session, frame: Frame) -> tuple[Frame, int]:
@@ -93,9 +93,10 @@ def _deduplicated(work: Work, table: Table, session: Session, frame: Frame) -> t
 
 def _reject(
     work: Work, table: Table, session: Session, frame: Frame, checks: tuple[RowCheck, ...], attempt: int
-) -> tuple[str, ...]:
+) -> tuple[DataFile, ...]:
     rows, reasons = account.rejected_with_reasons(frame, checks)
-    quarantined = session.rejected_rows(rows, Rejects(work.handle.id, table.name, reasons))
+    slices = slices_behind(work, table.name)
+    quarantined = session.rejected_rows(rows, Rejects(work.handle.id, table.name, reasons, slices))
     prefix = work.prefix(attempt)
     to = Destination(work.warehouse.root, work.warehouse.quarantine_folder(), prefix, QUARANTINE)
-    return tuple(file.path for file in session.write(quarantined, to))
+    return session.write(quarantined, to)

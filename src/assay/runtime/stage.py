@@ -17,6 +17,7 @@ from assay.quality.checks import count_own, unique
 from assay.runtime import account
 from assay.runtime.compute import compute, control_totals
 from assay.runtime.narrow import COMPLETE, Scope, affected_keys, scopes_of, serves, source_news, takes_only_new
+from assay.runtime.rejects import rejects_of_table
 from assay.runtime.replace import Replaced, adds_to, replace_rows
 from assay.runtime.settle import settle
 from assay.runtime.work import Work, inputs_moved, would_be
@@ -93,7 +94,8 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         manifest, changed=change.changed, added=replaced.added, removed=replaced.removed, delta=replaced.delta
     )
     verdicts = (*settled.judged.verdicts, *_own_verdicts(work, table, session, replaced, scope, keys, settled.rows))
-    work.warehouse.record(work.handle, manifest, *([settled.keys] if settled.keys else []))
+    rejects = rejects_of_table(work, table, session, settled.rejected, scope, keys, attempt)
+    work.warehouse.record(work.handle, manifest, *filter(None, (settled.keys, rejects)))
     return NodeRun(
         name=table.name,
         status="written" if change.changed else "unchanged",
@@ -101,7 +103,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         rows=sum(file.rows for file in replaced.stands),
         ledger=ledger,
         verdicts=verdicts,
-        quarantine=settled.quarantine,
+        quarantine=tuple(file.path for file in settled.rejected),
         unaccounted=ledger.unaccounted(table.rows),
     )
 

@@ -6,10 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from assay.model import graph
 from assay.model.data import DataFile, Version, dataset_of_view
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
 from assay.model.schema import Schema
+from assay.model.source import Slice
 from assay.runtime.plan import Plan, dataset_of, leaves
 from assay.runtime.trace import Traced
 from assay.settings import Settings
@@ -92,6 +94,19 @@ def would_be(work: Work, name: str) -> Dataset | None:
     if base is None:
         return None
     return Dataset(name, {dataset: base.id}, base.files, base.schema)
+
+
+def slices_behind(work: Work, name: str) -> tuple[Slice, ...]:
+    """Return the slices, as they will stand, of all sources that a table is made from."""
+    behind = graph.upstream(work.pipeline.nodes, [name])
+    found: list[Slice] = []
+    reads = {read for node in behind for read in work.pipeline.nodes[node].upstream}
+    for source in sorted(reads & set(work.pipeline.sources)):
+        dataset = work.dataset(source)
+        manifest = work.warehouse.manifests(work.handle.id, [dataset]).get(dataset)
+        stands = work.plan.state.slices.get(dataset, ())
+        found += manifest.slices if manifest is not None and manifest.changed else stands
+    return tuple(found)
 
 
 def inputs_moved(work: Work, name: str, base: Version) -> bool:

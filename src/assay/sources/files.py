@@ -43,6 +43,11 @@ def find(source: Source, base: Path) -> list[Delivery]:
     return [Delivery(PurePosixPath(p.relative_to(root)).as_posix(), _stat(p)) for p in paths]
 
 
+def at(name: str, path: str) -> Delivery:
+    """Return the file at a path as a delivery of this name; sha256 is left empty."""
+    return Delivery(name, _stat(Path(path)))
+
+
 def identify(delivery: Delivery, known: Slice | None) -> Delivery:
     """Return the delivery with its sha256, taken from the known slice where the file cannot have changed since.
 

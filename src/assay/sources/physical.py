@@ -70,7 +70,7 @@ def is_utf8(encoding: str) -> bool:
 
 def is_wide(encoding: str) -> bool:
     """Return whether an encoding spends several bytes on every character, so that its bytes are no UTF-8."""
-    return len("\n".encode(_codec(encoding, b""))) > 1
+    return len("\n".encode(codec_of(encoding, b""))) > 1
 
 
 def is_packed(path: str) -> bool:
@@ -91,7 +91,7 @@ def opened(path: str) -> Iterator[Unpacked]:
 
 def _read(path: str, encoding: str) -> Iterator[Line]:
     with opened(path) as file:
-        codec = _codec(encoding, file.peek(4)[:4])
+        codec = codec_of(encoding, file.peek(4)[:4])
         mark, feed, back = (sign.encode(codec, "ignore") for sign in (_MARK, "\n", "\r"))
         for number, whole in enumerate(file if feed == b"\n" else _parted(file, feed), 1):
             raw = whole.removesuffix(feed).removesuffix(back)
@@ -116,8 +116,8 @@ def _text(raw: bytes, codec: str) -> tuple[str, tuple[str, ...]]:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}"), faults
 
 
-def _codec(encoding: str, first: bytes) -> str:
-    """Return the encoding of lines, of those that the declared one may stand for."""
+def codec_of(encoding: str, first: bytes) -> str:
+    """Return the encoding of lines, of those that the declared one may stand for, by a file's first bytes."""
     name = codecs.lookup(encoding).name
     for mark, codec in _BY_MARK.get(name, {}).items():
         if first.startswith(mark):

@@ -12,7 +12,8 @@ from sqlalchemy.sql import ColumnElement
 
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
-from assay.model.ports import PastRun, RecordedRun, Rows, State
+from assay.model.past import PastRun, RecordedRun
+from assay.model.ports import Rows, State
 from assay.model.source import Slice
 from assay.warehouses import serial, vacuuming
 from assay.warehouses.control import (
@@ -87,6 +88,7 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
                 for node in (row.result or {}).get("tables", {}).values()
             ),
             problems=tuple((row.result or {}).get("problems", ())),
+            undone=tuple((row.result or {}).get("undone", ())),
             tables=tuple(
                 name
                 for name, node in (row.result or {}).get("tables", {}).items()
@@ -181,4 +183,18 @@ def read_control(connection: Connection) -> dict[str, Rows]:
         "quarantine_file": select(QUARANTINE_FILES),
     }
     found = {name: connection.execute(query) for name, query in shown.items()}
-    return {name: Rows(tuple(rows.keys()), [tuple(row) for row in rows]) for name, rows in found.items()}
+    tables = {name: Rows(tuple(rows.keys()), [tuple(row) for row in rows]) for name, rows in found.items()}
+    return {**tables, "replay": _replays(connection)}
+
+
+def _replays(connection: Connection) -> Rows:
+    """Return the lines that were replayed, and the run that did it."""
+    query = select(SLICES, RUNS.c.id.label("run"), RUNS.c.pipeline, RUNS.c.result)
+    loaded = query.join(RUNS, RUNS.c.seq == SLICES.c.added_seq).where(SLICES.c.mends.is_not(None))
+    rows = [
+        (row.run, row.pipeline, row.dataset.rpartition(".")[2], row.mends, line)
+        for row in connection.execute(loaded)
+        for line in row.mended_lines
+        if not row.result.get("undone")  # An undo brings back what another has loaded.
+    ]
+    return Rows(("run", "pipeline", "node", "source_file", "line"), rows)

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from assay.model.data import Manifest
 from assay.model.errors import LeaseError, WarehouseError
-from assay.model.ports import PastRun, RecordedRun, Rows, RunHandle
+from assay.model.past import PastRun, RecordedRun
+from assay.model.ports import Rows, RunHandle
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, publishing, reading
 from assay.warehouses.control import MANIFESTS, RUNS

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 
 from assay.model.data import ColumnStats, DataFile, Manifest, Version
 from assay.model.schema import Schema
-from assay.model.source import FileIdentity, Slice
+from assay.model.source import FileIdentity, Slice, slice_from_json, starts_from_json
 
 
 def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def manifest_from_json(body: Mapping[str, Any]) -> Manifest:
         delta=tuple(_file(f) for f in body["delta"]),
         inputs=body["inputs"],
         key=tuple(body["key"]),
-        slices=tuple(Slice(**{**s, "identity": FileIdentity(**s["identity"])}) for s in body["slices"]),
+        slices=tuple(slice_from_json(part) for part in body["slices"]),
     )
 
 
@@ -92,6 +92,10 @@ def slice_to_row(dataset: str, part: Slice, seq: int) -> dict[str, Any]:
         "extracted_on": part.extracted_on,
         "extracted_at_ns": part.extracted_at_ns,
         "row_count": part.rows,
+        "starts": part.starts,
+        "header": part.header,
+        "mends": part.mends,
+        "mended_lines": part.mended_lines,
         "added_seq": seq,
     }
 
@@ -106,4 +110,8 @@ def slice_from_row(row: RowMapping) -> Slice:
         extracted_on=row["extracted_on"],
         extracted_at_ns=row["extracted_at_ns"],
         rows=row["row_count"],
+        starts=starts_from_json(row["starts"]),
+        header=tuple(row["header"]),
+        mends=row["mends"],
+        mended_lines=tuple(row["mended_lines"]),
     )

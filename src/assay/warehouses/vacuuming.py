@@ -139,7 +139,8 @@ def _shorten(connection: Connection, beyond: Select[tuple[int]]) -> None:
     query = select(RUNS.c.id, RUNS.c.result).where(RUNS.c.id.in_(beyond), whole)
     for run, result in connection.execute(query).all():
         tables = {name: _shown(node) for name, node in (result or {}).get("tables", {}).items()}
-        shown = {"problems": (result or {}).get("problems", []), "tables": tables}
+        kept = {name: result[name] for name in ("problems", "undone") if name in (result or {})}
+        shown = {"problems": [], **kept, "tables": tables}
         connection.execute(update(RUNS).where(RUNS.c.id == run).values(plan={}, result=shown))
 
 

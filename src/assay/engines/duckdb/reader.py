@@ -11,7 +11,7 @@ import duckdb
 
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.session import quarantine_query, scan_query
-from assay.model.data import is_table
+from assay.model.data import REJECTS, is_table
 from assay.model.ports import Rows, State
 from assay.model.schema import Schema
 
@@ -44,11 +44,26 @@ def open_reader(
     connection.execute(f"create schema if not exists {META}")
     for table, rows in control.items():
         _fill(connection, table, rows)
-    files = control["quarantine_file"]
-    place = files.columns.index("path")
-    query = quarantine_query([str(Path(root, row[place])) for row in files.rows])
-    connection.execute(f"create view {META}.quarantine as {query}")
+    connection.execute(f"create view {META}.quarantine as {_quarantine(root, state, control['quarantine_file'])}")
     return connection
+
+
+def _quarantine(root: str, state: State, files: Rows) -> str:
+    """Return a SELECT of all that was ever rejected, and whether it is in the state that is read."""
+    place = files.columns.index("path")
+    log = quarantine_query([str(Path(root, row[place])) for row in files.rows])
+    standing = quarantine_query(
+        [str(Path(root, f.path)) for name, v in state.versions.items() if name.startswith(REJECTS) for f in v.files]
+    )
+    return (
+        f"with standing as ({standing}), log as ({log}), gone as (from log except all from standing), "
+        f"replayed as (select pipeline, node, source_file, line::bigint as line, max(run)::bigint as run "
+        f"from {META}.replay group by all) "
+        "select *, true as stands, null::bigint as replayed_by from standing union all "
+        "select gone.*, false, replayed.run from gone "
+        f"left join {META}.run on run.id = gone.run "
+        "left join replayed using (pipeline, node, source_file, line)"
+    )
 
 
 def connected() -> duckdb.DuckDBPyConnection:

@@ -13,13 +13,14 @@ import narwhals as nw
 
 from assay.engines.duckdb import csv_reader, quoting
 from assay.engines.duckdb.comparing import only_in_query, rounded_query
+from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
 from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import POSITION, SOURCE_FILE, SYSTEM_COLUMNS, Csv, Slice
+from assay.model.source import Csv, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
@@ -149,8 +150,11 @@ class DuckDbSession:
 
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
         """Return rejected rows as rows of the quarantine: each whole, as JSON, with its reasons."""
-        relation = _relation(frame)
-        return _frame(relation.project(_quarantined(relation, rejects)))
+        return _frame(self._cursor.sql(quarantined_query(_relation(frame), rejects)))
+
+    def rejected_apart(self, rejected: Frame, keys: Frame, kinds: Schema) -> Frame:
+        """Return the rows of the quarantine that have none of the keys, whose columns are of these types."""
+        return _frame(self._cursor.sql(apart_query(_relation(rejected), _relation(keys), kinds)))
 
     def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
         """Read a plain delimited file; a row that does not fit its declared types has no position."""
@@ -222,32 +226,6 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
 def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> dict[str, str | None]:
     found = dict(raw or {})
     return {name: found.get(name) for name in names}
-
-
-def _quarantined(relation: Relation, rejects: Rejects) -> str:
-    kinds = _kinds(relation)
-    own = [c for c in relation.columns if c not in rejects.reason_columns]
-    # A number of JSON holds the digits of a DOUBLE, not those of a DECIMAL.
-    values = {
-        c: f"{quoting.name(c)}::varchar" if kinds[c].startswith("DECIMAL") else quoting.name(c)
-        for c in own
-        if c not in SYSTEM_COLUMNS
-    }
-    reasons = ", ".join(
-        f"case when {quoting.name(column)} then {quoting.text(check)} end"
-        for column, check in rejects.reason_columns.items()
-    )
-    return (
-        f"{rejects.run}::bigint as run, {quoting.text(rejects.node)} as node, "
-        f"{_or_null(POSITION, own, 'bigint')} as position, {_or_null(SOURCE_FILE, own, 'varchar')} as source_file, "
-        "null::bigint as line, null::varchar as raw, null::varchar as raw_encoding, "
-        f"to_json({quoting.struct(values)})::varchar as row, "
-        f"to_json(list_filter([{reasons}], lambda x: x is not null))::varchar as reasons"
-    )
-
-
-def _or_null(column: str, columns: Sequence[str], kind: str) -> str:
-    return quoting.name(column) if column in columns else f"null::{kind}"
 
 
 def _kinds(relation: Relation) -> dict[str, str]:

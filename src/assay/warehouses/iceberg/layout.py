@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 
@@ -27,6 +28,16 @@ def data_folder(dataset: str, run: int) -> str:
     if dataset.startswith(KEYS):
         return f"{OWN}/keys/{_safe(dataset.removeprefix(KEYS))}"
     return f"{table_folder(dataset)}/data"
+
+
+def deliveries_folder(dataset: str) -> str:
+    """Return the folder of the files that a source has read from here, and may read again."""
+    return f"{OWN}/deliveries/{_safe(dataset.removeprefix(SOURCE))}"
+
+
+def file_name(name: str) -> str:
+    """Return a name for a file, whatever the name it is made of holds; equal names give equal ones."""
+    return f"{_safe(name.lower())[-100:]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def table_folder(dataset: str) -> str:

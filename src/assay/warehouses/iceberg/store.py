@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
 from assay.model.errors import WarehouseError, describe
-from assay.model.ports import Publication, RunHandle, State, Undone
+from assay.model.past import Undone
+from assay.model.ports import Publication, RunHandle, State
 from assay.model.run import RunResult
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, publishing, reading, undoing
-from assay.warehouses.iceberg import catalog, durable, layout, ownership, readers, restoring
+from assay.warehouses.iceberg import catalog, deliveries, durable, layout, ownership, readers, restoring
 from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.missing import missing
 from assay.warehouses.iceberg.vacuum import vacuum
@@ -86,6 +87,10 @@ class IcebergWarehouse(RunRecords):
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
         return missing(self._root, self.state())
+
+    def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
+        """Keep a file that a source is to read as long as its slice stands, and return its path."""
+        return deliveries.keep(self._root, dataset, name, content)
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""

@@ -1,0 +1,50 @@
+"""What a warehouse tells of runs that were: the history, a run's own record, and what an undo did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One line of the history."""
+
+    id: int
+    pipeline: str
+    state: str
+    as_of: str
+    started_at: str
+    ended_at: str | None
+    published: int | None
+    """The order of publishing, None for a run that published nothing."""
+    rows: int
+    undone: tuple[int, ...] = ()
+    """Of an undo: the runs that it undid."""
+    problems: tuple[str, ...] = ()
+    tables: tuple[str, ...] = field(default=())
+    """The tables that got new content."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """What a run has recorded of itself, as plain data."""
+
+    id: int
+    state: str
+    plan: Mapping[str, Any]
+    nodes: Mapping[str, Mapping[str, Any]]
+    """What each node did, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo did."""
+
+    run: int
+    """The run that it is."""
+    undone: tuple[int, ...]
+    """The runs that are undone, in the order of their publishing."""
+    tables: Mapping[str, int | None]
+    """Rows of each table that was brought back, None for one that was not there before."""
