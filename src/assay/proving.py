@@ -8,11 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from assay import platform
+from assay.model.errors import UsageError
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import RunResult
 from assay.proof.crash import CrashReport
@@ -87,7 +89,12 @@ def _enter(life: Life, hears: _Hears) -> None:
             options = platform.options({"as_of": life.as_of})
 
             def run(engine: Engine, warehouse: Warehouse) -> RunResult:
-                return replace(plain, engine=engine, warehouse=warehouse).run(pipeline, options)
+                orchestrator = replace(plain, engine=engine, warehouse=warehouse)
+                if life.resumes:
+                    # A run that was killed before it had a plan, or after it was published, is not resumed.
+                    with suppress(UsageError):
+                        return orchestrator.resume(pipeline)
+                return orchestrator.run(pipeline, options)
 
             live(life, pipeline, plain.engine, plain.warehouse, run, hears.send)
     except Exception as error:

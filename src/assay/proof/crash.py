@@ -50,6 +50,8 @@ class Kill:
     kind: Kind
     times: int = 1
     """How often a process was killed before one was let live."""
+    resumed: bool = False
+    """Whether the run that was let live was `assay resume`, where there was something to resume."""
     violations: tuple[str, ...] = ()
 
 
@@ -93,8 +95,15 @@ class CrashReport:
             "points": dict(self.points),
             "calls": dict(self.calls),
             "kills": [
-                {"story": k.story, "kind": k.kind, "at": k.at, "times": k.times, "violations": list(k.violations)}
-                for k in self.kills
+                {
+                    "story": kill.story,
+                    "kind": kill.kind,
+                    "at": kill.at,
+                    "times": kill.times,
+                    "resumed": kill.resumed,
+                    "violations": list(kill.violations),
+                }
+                for kill in self.kills
             ],
             "uncovered": list(self.uncovered),
             "unsynced": list(self.unsynced),

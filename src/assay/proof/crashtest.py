@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from assay.model.errors import describe
@@ -47,7 +47,8 @@ def planned(stories: Mapping[Story, Undisturbed], traced: Mapping[Story, Traced]
         chosen.append(Planned(story, dice.random() * stories[story].seconds))
     for story, found in traced.items():
         chosen += [Planned(story, call) for call in spread(found.calls, kills.calls // len(traced))]
-    return chosen
+    # Every other one is mended by `assay resume`.
+    return [replace(each, resumed=number % 2 == 1) for number, each in enumerate(chosen)]
 
 
 def carry_out(

@@ -30,6 +30,8 @@ class Life:
     settings: Settings
     scratch: str
     """Where its temporary files go."""
+    resumes: bool = False
+    """Whether it goes on with the run that was killed, where there is one that it can go on with."""
     armed: Point | None = None
     marked: bool = False
     """Whether it writes each point to the null device, where strace sees it."""

@@ -44,6 +44,8 @@ class Planned:
 
     story: Story
     moment: Point | Call | float
+    resumed: bool = False
+    """Whether the run that comes after goes on with the one that was killed, or begins anew."""
 
     @property
     def kind(self) -> Kind:
@@ -100,10 +102,10 @@ class Place:
         times = 2 if isinstance(planned.moment, Point) else 1
         for _ in range(times):
             looks += self._kill(planned.moment)
-        before, lived = self._let_live(self._life, strict=False)
+        before, lived = self._let_live(replace(self._life, resumes=planned.resumed), strict=False)
         looks += [before, lived.after]
         violations = judged(looks, lived.ending, undisturbed.before, undisturbed.after)
-        return Kill(planned.story, planned.at, planned.kind, times, violations)
+        return Kill(planned.story, planned.at, planned.kind, times, planned.resumed, violations)
 
     def _kill(self, moment: Point | Call | float) -> list[Look]:
         """Kill one process, and return what it saw before: after the kill before it, if that is not the first."""
