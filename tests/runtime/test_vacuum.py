@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +14,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 import assay
 from assay.model.errors import WarehouseError
 from assay.model.vacuum import Vacuumed
-from tests.runtime.shop import SETTINGS, Shop
+from tests.conformance.processes import call
+from tests.runtime.shop import SETTINGS, Shop, define
 from tests.runtime.test_undo import stored, tables
 
 ONE = replace(SETTINGS, keep_runs=1, keep_days=0)
@@ -113,3 +115,62 @@ def test_kept_states_read_as_before_and_others_are_refused_with_the_retention(sh
     assert referenced(shop) - shop.files() == set()
     deliver(shop, 8)
     assert [past.id for past in assay.history(shop.lake)] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+
+
+def test_a_vacuum_at_any_moment_of_a_run_takes_nothing_from_it(shop: Shop) -> None:
+    deliver(shop, 1)
+    shop.orders("2,cat,2", file="orders002.csv")
+    done = []
+    assert shop.run(*tables(), observers=[lambda _: done.append(vacuum(shop).removed)]).state == "published"
+    assert len(done) > 8
+    assert all(done)
+    assert len(stored(shop)["bronze.order"]) == 3
+    assert referenced(shop) - shop.files() == set()
+
+
+def test_what_a_failed_run_staged_stays_while_it_can_be_resumed_and_goes_when_another_has_begun(shop: Shop) -> None:
+    refusing = define(
+        lambda bronze_order: bronze_order, "silver_other", checks=[assay.row_count(min=3, action="block")]
+    )
+    shop.orders("1,ann,1", "2,bob,2")
+    assert shop.run(*tables(), refusing).state == "failed"
+    staged = {path for path in shop.files() if path.endswith(".parquet")}
+    assert vacuum(shop).kinds["leftover"].count == 0
+    assert staged <= shop.files()
+    mended = define(lambda bronze_order: bronze_order, "silver_other", checks=[assay.row_count(min=2, action="block")])
+    resumed = shop.resume(*tables(), mended)
+    assert (resumed.run, resumed.state) == (1, "published")
+    shop.orders("1,ann,1", "2,bob,2", "3,cat,3")
+    more = define(lambda bronze_order: bronze_order, "silver_other", checks=[assay.row_count(min=9, action="block")])
+    assert shop.run(*tables(), more).state == "failed"
+    shop.orders("1,ann,1", "2,bob,2", "3,cat,3", "4,dan,4")
+    assert shop.run(*tables(), mended).state == "published"
+    assert vacuum(shop, remove=False).kinds["leftover"].count > 0
+    assert vacuum(shop).removed
+    assert shop.files() == referenced(shop)
+
+
+def test_rejected_rows_stay_as_long_as_anything_of_their_run_stands(shop: Shop) -> None:
+    table = define(lambda orders: orders, write=assay.Append(), checks=[assay.between("amount", 0, 9, action="reject")])
+    settings = replace(SETTINGS, rejected_share=1.0)
+    for number in range(4):
+        shop.orders(f"{number},ann,{number}", f"{number},bob,99", file=f"orders{number % 2}.csv")
+        assert shop.run(table, settings=settings).ok
+    assert vacuum(shop).kinds["quarantine"].count == 1
+    # Each file was delivered twice. What the first run added is in no kept state; what the second did, in one.
+    assert shop.rows("select distinct run from meta.quarantine order by run") == [(2,), (3,), (4,)]
+
+
+def test_the_command_shows_first_and_removes_with_yes(shop: Shop) -> None:
+    for number in range(3):
+        deliver(shop, number)
+    kept = {"keep_runs": "1", "keep_days": "0"}
+    shown = call("vacuum", "--warehouse", str(shop.lake), **kept)
+    assert shown.stdout.splitlines()[-1] == (
+        "nothing was removed; after `assay vacuum --yes`, the state after run 2 and all later ones can be read"
+    )
+    done = json.loads(call("vacuum", "--warehouse", str(shop.lake), "--yes", "--json", **kept).stdout)
+    assert (done["removed"], done["oldest"], done["readers"]) == (True, 2, [])
+    assert set(done["kinds"]) == {"data", "metadata", "quarantine", "leftover", "rows"}
+    both = call("vacuum", "--warehouse", str(shop.lake), "--yes", "--dry-run", **kept)
+    assert (both.returncode, both.stdout) == (2, "")

@@ -18,6 +18,7 @@ from assay.warehouses.control import (
     DATASETS,
     FILES,
     LEDGER,
+    MANIFESTS,
     NODES,
     QUARANTINE_FILES,
     RUNS,
@@ -98,11 +99,21 @@ def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq:
         connection.execute(delete(account).where(account.c.run == handle.id))
     for node in result.nodes.values():
         _write_account(connection, handle.id, node)
+    if result.ok:
+        _forget_staged(connection, handle.id)
     connection.execute(
         update(RUNS)
         .where(RUNS.c.id == handle.id)
         .values(state=result.state, ended_at=dt.datetime.now(dt.UTC).isoformat(), seq=seq, result=result.to_json())
     )
+
+
+def _forget_staged(connection: Connection, run: int) -> None:
+    """Forget what only a resume needs: it names every slice there is, so that runs would grow with their number."""
+    connection.execute(delete(MANIFESTS).where(MANIFESTS.c.run == run))
+    plan = connection.execute(select(RUNS.c.plan).where(RUNS.c.id == run)).scalar_one()
+    told = {name: value for name, value in plan.items() if name != "sources"}
+    connection.execute(update(RUNS).where(RUNS.c.id == run).values(plan=told))
 
 
 def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None:

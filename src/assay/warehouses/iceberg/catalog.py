@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ NAME = "assay"
 """The catalog's name in the rows of its tables: `SqlCatalog("assay", ...)` sees the lake's tables."""
 FILE = "catalog.db"
 LOCK_SECONDS = 60
+_SHRINK_SECONDS = 5
 
 _METADATA = MetaData()
 # These two have the columns of pyiceberg's own SQL catalog, so that other programs can open the lake.
@@ -111,6 +113,12 @@ class Catalog:
             connection.begin(),
         ):
             yield connection
+
+    def shrink(self) -> None:
+        """Give the disk back what was deleted, unless others are at work here: rows made shorter keep their pages."""
+        plain = sqlite3.connect(self.path, timeout=_SHRINK_SECONDS, isolation_level=None)
+        with closing(plain), suppress(sqlite3.OperationalError):
+            plain.execute("vacuum")
 
 
 @contextmanager

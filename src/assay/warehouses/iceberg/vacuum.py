@@ -52,6 +52,7 @@ def vacuum(root: Path, lake: catalog.Catalog, retention: Retention, *, remove: b
             connection.rollback()
     if remove and _is_left_by_readers(root, decision.oldest):
         _remove(root, decision)
+        lake.shrink()
         return replace(decision.vacuumed, removed=True)
     return decision.vacuumed
 
