@@ -15,7 +15,7 @@ _HOMES = {
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
     "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum"),
     "assay.mending": ("export", "replay"),
-    "assay.queries": ("diff",),
+    "assay.queries": ("diff", "where"),
     "assay.quality.checks": (
         "accepted",
         "between",

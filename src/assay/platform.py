@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from assay.loading import find_pipeline
 from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
+from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions, RunResult
@@ -126,6 +127,19 @@ def replay_lines(
     settings = arguments.get("settings") or current_settings()
     with embedded(settings, arguments) as orchestrator:
         return orchestrator.replay(pipeline, source, file, standing, options(arguments))
+
+
+def follow(
+    pipeline: Pipeline,
+    sought: Sequence[str],
+    rejected: Sequence[Rejected],
+    bad_lines: Sequence[BadLine],
+    limit: int,
+    warehouse: Location | None,
+) -> Whereabouts:
+    """Tell the fate of the rows that are looked for, of all that a pipeline was delivered."""
+    with embedded(current_settings(), {"warehouse": warehouse}) as orchestrator:
+        return orchestrator.where(pipeline, sought, rejected, bad_lines, limit)
 
 
 def undo(run: int | None = None, *, warehouse: Location | None = None, settings: Settings | None = None) -> Undone:

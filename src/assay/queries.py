@@ -12,6 +12,8 @@ from assay import platform
 from assay.model.data import Version, is_table, name_of_table
 from assay.model.difference import TableDifference
 from assay.model.errors import UsageError, near_miss
+from assay.model.fate import BadLine, Rejected, Whereabouts
+from assay.model.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -69,6 +71,41 @@ def diff(
         connection, rows = reader.connected(), limit if table is not None else 0
         found = [difference.compare(connection, lake.root, old.get(n), new.get(n), rows=rows) for n in names]
     return [each for each in found if each.differs]
+
+
+def where(
+    *key: str,
+    pipeline: Pipeline | str | None = None,
+    warehouse: platform.Location | None = None,
+    limit: int = 5,
+) -> Whereabouts:
+    """Tell the fate of rows: what delivered them, which tables hold them and since when, and why others do not.
+
+    `key` is a value, which is looked for in the columns that are keys, or several COLUMN=VALUE. The pipeline is that
+    of the warehouse, found by its name, where it has just one. Raises UsageError where there is no such pipeline.
+    """
+    found = platform.find(pipeline or _only_pipeline(warehouse))
+    standing = platform.connect(warehouse).execute(
+        "select q.node, q.position, q.source_file, q.line, q.raw, from_json(q.reasons, '[\"VARCHAR\"]'), q.run "
+        "from meta.quarantine q join meta.run r on r.id = q.run where q.stands and r.pipeline = ? order by q.run, 3, 4",
+        [found.name],
+    )
+    rows = standing.fetchall()
+    values = [word.partition("=")[2] or word for word in key]
+    rejected = [Rejected(node, place, tuple(why), run) for node, place, _, _, _, why, run in rows if place is not None]
+    bad_lines = [
+        BadLine(node, file, line, raw, tuple(why), run)
+        for node, _, file, line, raw, why, run in rows
+        if raw is not None and all(value in raw for value in values)
+    ]
+    return platform.follow(found, key, rejected, bad_lines, limit, warehouse)
+
+
+def _only_pipeline(warehouse: platform.Location | None) -> str:
+    names = sorted(set(platform.stored(warehouse).state().owners.values()))
+    if len(names) != 1:
+        raise UsageError(f"Name a pipeline by --pipeline; the warehouse has: {', '.join(names) or 'none'}.")
+    return names[0]
 
 
 def in_order(versions: Mapping[str, Version]) -> list[str]:

@@ -12,9 +12,25 @@ from assay import queries
 from assay.cli import options
 from assay.cli.printing import cell, put
 from assay.model.difference import RowDifference, TableDifference
+from assay.observe.fate import story
 from assay.observe.summary import aligned
 
 _FATES = {"came": "is new", "went": "is gone", "stayed": ""}
+
+
+@click.command()
+@click.argument("key", nargs=-1, required=True)
+@click.option("--pipeline", metavar="PIPELINE", help="Needed where the warehouse has several.")
+@options.limit(5, "How many rows to follow.")
+@options.warehouse
+@options.as_json
+def where(key: tuple[str, ...], pipeline: str | None, limit: int, warehouse: str | None, as_json: bool) -> None:
+    """Tell where a row is: its line, its tables, or why it is not.
+
+    KEY is a value, such as 4711, or COLUMN=VALUE, such as order_id=4711; several of these must all hold.
+    """
+    found = queries.where(*key, pipeline=pipeline, warehouse=warehouse, limit=limit)
+    put(found.to_json() if as_json else "\n".join(story(found)))
 
 
 @click.command()

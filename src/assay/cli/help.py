@@ -44,6 +44,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "crashtest": ("assay crashtest orders", "assay crashtest orders --points 20 --random 20"),
     "undo": ("assay undo", "assay undo 12"),
+    "where": ("assay where 4711", "assay where order_id=4711", "assay where order_id=4711 --pipeline orders --json"),
     "diff": ("assay diff 3 4", "assay diff 3 4 --table silver_order", "assay diff 2024-12-01T08:00 4 --json"),
     "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),

@@ -167,6 +167,19 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """A file of a dataset, and how long it was part of it."""
+
+    file: DataFile
+    schema: Schema
+    """The columns that it was written with."""
+    since: int
+    """The run that brought it."""
+    until: int | None
+    """The run that took it away."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A small table in memory."""
 
@@ -257,6 +270,9 @@ class Warehouse(Protocol):
 
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
+
+    def lives(self, dataset: str) -> list[Life]:
+        """Return every file that a dataset has and had, and that is still there."""
 
     def control_rows(self) -> Mapping[str, Rows]:
         """Return the control state that readers see as schema `meta`, by table."""

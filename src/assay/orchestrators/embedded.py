@@ -15,10 +15,13 @@ from types import MappingProxyType
 
 from assay.model.errors import ConflictError, LeaseError, describe
 from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer, RunEnded, RunStarted
+from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
 from assay.runtime.execute import blocked, execute, skipped
+from assay.runtime.fate import Follower
+from assay.runtime.functions import Functions
 from assay.runtime.gate import judge
 from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
@@ -26,7 +29,9 @@ from assay.runtime.publish import publish
 from assay.runtime.record import to_record
 from assay.runtime.replay import SortedLines, sort_mended
 from assay.runtime.resume import resumable, resumption
+from assay.runtime.sought import Sought
 from assay.runtime.trace import Traced, trace
+from assay.runtime.where import whereabouts
 from assay.runtime.work import Work
 from assay.settings import Settings
 from assay.sources.mendable import StandingLine
@@ -119,6 +124,21 @@ class Embedded:
         if not found.to_load:
             return None, found
         return self.run(pipeline, replace(options, mended=found.to_load)), found
+
+    def where(
+        self,
+        pipeline: Pipeline,
+        sought: Sequence[str],
+        rejected: Sequence[Rejected],
+        bad_lines: Sequence[BadLine],
+        limit: int,
+    ) -> Whereabouts:
+        """Tell the fate of the rows that are looked for, as VALUE or COLUMN=VALUE."""
+        values = Sought.parse(sought)
+        traced, state = trace(pipeline, self.engine), self.warehouse.state()
+        with self.engine.session() as session:
+            follower = Follower(Functions(pipeline, traced, state, self.warehouse, session), values, rejected)
+            return whereabouts(follower, bad_lines, limit)
 
     @property
     def _patience(self) -> float:

@@ -61,12 +61,14 @@ def sort_mended(
         if each.mark not in bad:
             by_file.setdefault(known[each.mark].file, []).append(each)
     to_load = []
-    for file, mended in by_file.items():
+    for file, lines_of_file in by_file.items():
+        # Row by row they stand as the lines do that they mend, so that each can be told from its row.
+        mended = sorted(lines_of_file, key=lambda each: known[each.mark].line)
         content = content_of(source, header, [each.text for each in mended])
         # Named by its content: called again, also after a crash, it is the same file.
         slice_name = f"{file}.mended-{hashlib.sha256(content).hexdigest()[:8]}"
         kept = warehouse.keep_delivery(dataset, slice_name, content)
-        mended_lines = tuple(sorted(known[each.mark].line for each in mended))
+        mended_lines = tuple(known[each.mark].line for each in mended)
         to_load.append(Mended(name, slice_name, kept, file, slices[file].identity.sha256, mended_lines))
     return SortedLines(tuple(to_load), again, bad)
 

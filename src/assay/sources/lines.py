@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import codecs
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from assay.model.errors import SourceError, near_miss
-from assay.model.source import Csv
+from assay.model.source import Csv, Slice
 from assay.sources.physical import CHUNK, Line, Lines, is_utf8, is_wide, opened
 from assay.sources.records import Dialect, Record
 
@@ -107,6 +109,25 @@ def mend(source: Csv, path: str, width: int, clean: IO[bytes]) -> Iterator[BadLi
             yield _bad(record, wide=wide)
         else:
             clean.write(led)
+
+
+def line_of(source: Csv, part: Slice, row: int) -> int | None:
+    """Return the line at which a row of a slice begins, by its file; None where that has changed or is gone."""
+    try:
+        with Path(part.identity.path).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != part.identity.sha256:
+                return None
+    except OSError:
+        return None
+    dialect, width = _dialect(source), len(part.header)
+    lines, number = _behind_header(source, part.identity.path), 0
+    while (line := lines.take()) is not None:
+        if line.text or width == 1:
+            number += 1
+            if number == row:
+                return line.number
+            dialect.record(line, lines, width)
+    return None
 
 
 def pick(source: Csv, path: str, width: int, reasons: Mapping[int, tuple[str, ...]]) -> Iterator[BadLine]:

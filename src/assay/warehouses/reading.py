@@ -13,7 +13,8 @@ from sqlalchemy.sql import ColumnElement
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.past import PastRun, RecordedRun
-from assay.model.ports import Rows, State
+from assay.model.ports import Life, Rows, State
+from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.warehouses import serial, vacuuming
 from assay.warehouses.control import (
@@ -96,6 +97,26 @@ def read_history(connection: Connection, limit: int) -> list[PastRun]:
             ),
         )
         for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))
+    ]
+
+
+def read_lives(connection: Connection, dataset: str) -> list[Life]:
+    """Return every file that a dataset has and had, with the runs that brought it and took it away."""
+    brought, took = RUNS.alias("brought"), RUNS.alias("took")
+    query = (
+        select(FILES, brought.c.id.label("since"), took.c.id.label("until"))
+        .join(brought, brought.c.seq == FILES.c.added_seq)
+        .outerjoin(took, took.c.seq == FILES.c.removed_seq)
+        .where(FILES.c.dataset == dataset)
+        .order_by(FILES.c.id)
+    )
+    versions = select(VERSIONS.c.seq, VERSIONS.c.columns).where(VERSIONS.c.dataset == dataset).order_by(VERSIONS.c.seq)
+    columns = {row.seq: Schema.from_json(row.columns) for row in connection.execute(versions) if row.columns}
+    # All files of a version have its columns; the version that a file came with may be forgotten.
+    return [
+        Life(serial.file_from_row(row), columns[min(seqs)], row["since"], row["until"])
+        for row in connection.execute(query).mappings()
+        if (seqs := [seq for seq in columns if seq >= row["added_seq"]])
     ]
 
 

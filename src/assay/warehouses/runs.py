@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from sqlalchemy import Connection
 from assay.model.data import Manifest
 from assay.model.errors import LeaseError, WarehouseError
 from assay.model.past import PastRun, RecordedRun
-from assay.model.ports import Rows, RunHandle
+from assay.model.ports import Life, Rows, RunHandle
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, publishing, reading
 from assay.warehouses.control import MANIFESTS, RUNS
@@ -26,6 +27,7 @@ class RunRecords(ABC):
     """The part of a warehouse that lives in its control tables; a warehouse says how they are reached."""
 
     url: str
+    root: str
 
     def __init__(self) -> None:
         self._staged: dict[tuple[int, str], Manifest] = {}
@@ -120,6 +122,12 @@ class RunRecords(ABC):
             return []
         with self._reading() as connection:
             return reading.read_history(connection, limit)
+
+    def lives(self, dataset: str) -> list[Life]:
+        """Return every file that a dataset has and had, and that is still there."""
+        with self._reading() as connection:
+            found = reading.read_lives(connection, dataset)
+        return [life for life in found if Path(self.root, life.file.path).is_file()]
 
     def control_rows(self) -> Mapping[str, Rows]:
         """Return the control state that readers see as schema `meta`, by table."""

@@ -1,0 +1,76 @@
+"""Looking for rows in what was delivered, and telling the fate of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from assay.model.data import dataset_of_source
+from assay.model.fate import BadLine, Place, Step, Trail, Whereabouts
+from assay.model.source import EXTRACTED_ON, PART_BIT, POSITION, SOURCE_FILE
+from assay.runtime.fate import Follower, span
+from assay.runtime.plan import dataset_of
+from assay.runtime.sought import at
+
+
+def whereabouts(follower: Follower, bad_lines: Sequence[BadLine], limit: int) -> Whereabouts:
+    """Return the trails of the rows that are looked for: those that are delivered now, or else that once were."""
+    sources = follower.pipeline.sources
+    found = [(source, *row) for source in sources for row in _delivered(follower, source, limit)]
+    trails = tuple(_trail(follower, *row) for row in found[:limit])
+    if not trails:
+        past = [
+            (source, *row) for source in follower.pipeline.sources for row in _once_delivered(follower, source, limit)
+        ]
+        trails = tuple(_past_trail(follower, *row) for row in past[:limit])
+    return Whereabouts(
+        follower.pipeline.name, trails, tuple(bad_lines[:limit]), max(len(found), len(bad_lines)) > limit
+    )
+
+
+def _delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
+    version = follower.state.versions.get(dataset_of_source(follower.pipeline.name, source))
+    match = follower.sought.matches(version.schema.names, _keys(follower)) if version else None
+    if version is None or match is None:
+        return []
+    rows = follower.session.scan(follower.functions.warehouse.root, version.files, version.schema, source).filter(match)
+    wanted = rows.select(POSITION, SOURCE_FILE, EXTRACTED_ON).sort(POSITION).head(limit + 1)
+    return follower.session.fetch(wanted)
+
+
+def _once_delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
+    found: dict[int, tuple[Any, ...]] = {}
+    for life in follower.functions.warehouse.lives(dataset_of_source(follower.pipeline.name, source)):
+        match = follower.sought.matches(life.schema.names, _keys(follower))
+        if match is not None and life.until is not None:
+            rows = follower.session.scan(follower.functions.warehouse.root, [life.file], life.schema, source).filter(
+                match
+            )
+            for row in follower.session.fetch(rows.select(POSITION, SOURCE_FILE, EXTRACTED_ON).head(limit)):
+                found[row[0]] = row
+    return [found[position] for position in sorted(found)]
+
+
+def _trail(follower: Follower, source: str, position: int, _: str, delivered: Any) -> Trail:
+    since, until = span(
+        follower.session, follower.functions.warehouse, dataset_of(follower.pipeline, source), at(position)
+    )
+    place = follower.place(source, position)
+    return Trail(place, str(delivered), since, until, follower.steps(source, position))
+
+
+def _past_trail(follower: Follower, source: str, position: int, file: str, delivered: Any) -> Trail:
+    session, warehouse = follower.session, follower.functions.warehouse
+    since, until = span(session, warehouse, dataset_of(follower.pipeline, source), at(position))
+    steps = []
+    for name in follower.pipeline.tables:
+        came, went = span(session, warehouse, dataset_of(follower.pipeline, name), at(position))
+        if came is not None:
+            steps.append(Step(name, "gone" if went is not None else "holds", since=came, until=went))
+    place = Place(source, file, position % (1 << PART_BIT), None)
+    return Trail(place, str(delivered), since, until, tuple(steps))
+
+
+def _keys(follower: Follower) -> tuple[str, ...]:
+    """Return the columns that tell rows apart in any table of the pipeline, but for those that they are grouped by."""
+    return tuple(dict.fromkeys(name for table in follower.pipeline.tables.values() for name in table.key))
