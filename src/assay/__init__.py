@@ -16,6 +16,7 @@ _HOMES = {
     "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum"),
     "assay.mending": ("export", "replay"),
     "assay.queries": ("diff", "where"),
+    "assay.proving": ("prove",),
     "assay.quality.checks": (
         "accepted",
         "between",

@@ -23,6 +23,7 @@ from assay.settings import Settings, load
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from assay.engines.duckdb.engine import DuckDbEngine
     from assay.orchestrators.embedded import Embedded
     from assay.runtime.plan import Plan
     from assay.runtime.replay import SortedLines
@@ -227,18 +228,30 @@ def resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings:
 
 
 @contextmanager
-def embedded(settings: Settings, arguments: RunArguments) -> Iterator[Embedded]:
-    """Open what runs pipelines in this process, with an engine of its own."""
-    from assay.engines.duckdb.engine import DuckDbEngine
+def embedded(settings: Settings, arguments: RunArguments, *, order: int | None = None) -> Iterator[Embedded]:
+    """Open what runs pipelines in this process, with an engine of its own.
+
+    With a number for the `order`, rows are presented to it in another one than they are stored in.
+    """
     from assay.orchestrators.embedded import Embedded
 
     lake = _lake(settings, arguments.get("warehouse"), create=True)
-    # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
-    engine = DuckDbEngine(threads=max(1, _cores() // settings.worker_count), memory_limit=settings.memory_limit)
+    engine = _engine(settings, order)
     try:
         yield Embedded(engine, lake, settings, tuple(arguments.get("observers", ())))
     finally:
         engine.close()
+
+
+def _engine(settings: Settings, order: int | None) -> DuckDbEngine:
+    from assay.engines.duckdb.engine import DuckDbEngine
+    from assay.engines.duckdb.shuffling import ShufflingEngine
+
+    # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
+    threads = max(1, _cores() // settings.worker_count)
+    if order is None:
+        return DuckDbEngine(threads=threads, memory_limit=settings.memory_limit)
+    return ShufflingEngine(threads=threads, memory_limit=settings.memory_limit, seed=order)
 
 
 def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> IcebergWarehouse:

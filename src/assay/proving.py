@@ -7,24 +7,31 @@ import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from assay import platform
 from assay.model.errors import UsageError
+from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.run import RunResult
+from assay.model.run import RunOptions, RunResult
+from assay.proof.content import Contents, Published
 from assay.proof.crash import CrashReport
 from assay.proof.crashtest import STORIES, Kills, Progress, carry_out, planned
 from assay.proof.deliveries import copied
+from assay.proof.evidence import Finding, Proof
 from assay.proof.lives import Life, live
+from assay.proof.numbers import numbers_of
 from assay.proof.processes import Place
+from assay.proof.prove import Bench, Prover
+from assay.proof.trials import BATCHES, WORKERS, Asked, How
+from assay.runtime.trace import trace
 from assay.settings import Settings
 
-__all__ = ["CrashReport", "Kills", "crashtest"]
+__all__ = ["CrashReport", "Finding", "Kills", "Proof", "crashtest", "prove"]
 
 
 def crashtest(
@@ -64,6 +71,92 @@ def crashtest(
         uncovered=tuple(line for each in traced.values() for line in each.outside),
         unsynced=tuple(sorted({path for each in traced.values() for path in each.unsynced})),
     )
+
+
+class ProofArguments(TypedDict, total=False):
+    """What can be asked of a proof, from Python as from the command line."""
+
+    sources: Mapping[str, platform.Location]
+    """Source name -> path to read instead of the declared one."""
+    as_of: dt.date | None
+    """The date of all runs; today by default."""
+    allow_duplicates: bool
+    """Load a file although another has the same content."""
+    batches: int
+    """Into how many batches the rows are dealt; 3 by default, 1 for none."""
+    workers: int
+    """The most workers that compute side by side; 8 by default."""
+    permute_source: bool
+    """Put the lines of each delivery in another order, too, and say which tables depend on it."""
+    keep: platform.Location | None
+    """A new folder that the scratch warehouses are made in, and stay."""
+    settings: Settings | None
+    """Instead of those of assay.toml and the environment."""
+    tell: Callable[[Finding], None]
+    """Told of each finding as it is made."""
+
+
+def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proof:
+    """Run a pipeline over the same rows in every way that must not matter, and compare what it leaves.
+
+    Its sources are read once; all runs are made in scratch warehouses. `pipeline` is a Pipeline, a name in assay.toml
+    or "module:object". Raises UsageError where the declaration or an input as a whole is wrong.
+    """
+    began = time.monotonic()
+    settings = arguments.get("settings") or platform.current_settings()
+    declared = platform.resolve(pipeline, arguments.get("sources", {}), settings)
+    options = platform.options(
+        {"as_of": arguments.get("as_of"), "allow_duplicates": arguments.get("allow_duplicates", False)}
+    )
+    asked = Asked(
+        batches=arguments.get("batches", BATCHES),
+        workers=arguments.get("workers", WORKERS),
+        permute_source=arguments.get("permute_source", False),
+    )
+    tell = arguments.get("tell")
+    findings = []
+    with _scratch(arguments.get("keep")) as folder:
+        for finding in _findings(declared, options, asked, settings, folder, keep=arguments.get("keep") is not None):
+            findings.append(finding)
+            if tell is not None:
+                tell(finding)
+    seconds = time.monotonic() - began
+    return Proof(declared.name, options.as_of, len(declared.tables), findings, seconds)
+
+
+def _findings(
+    pipeline: Pipeline, options: RunOptions, asked: Asked, settings: Settings, folder: Path, *, keep: bool
+) -> Iterator[Finding]:
+    def run(target: Pipeline, options: RunOptions, lake: Path, how: How) -> RunResult:
+        # What share of the rows is bad was judged as delivered; that of a part of them says nothing.
+        share = 1.0 if target is not pipeline else settings.rejected_share
+        chosen = replace(settings, workers=how.workers or settings.workers, rejected_share=share)
+        with platform.embedded(chosen, {"warehouse": lake}, order=how.seed) as orchestrator:
+            return orchestrator.run(target, options)
+
+    with platform.embedded(settings, {"warehouse": folder / "as-delivered"}) as reader:
+        traced = trace(pipeline, reader.engine)
+        contents = Contents(pipeline, traced, numbers_of(pipeline, traced))
+        bench = Bench(run, _published, folder, keep)
+        yield from Prover(bench, reader.engine, contents, options).prove(asked)
+
+
+def _published(lake: Path) -> Published:
+    found = platform.stored(lake)
+    return Published(found.root, found.state())
+
+
+@contextmanager
+def _scratch(keep: platform.Location | None) -> Iterator[Path]:
+    """Give an empty folder, which is removed at the end unless it is to be kept."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="assay-prove-") as folder:
+            yield Path(folder)
+        return
+    kept = Path(keep).absolute()
+    if kept.exists() and (not kept.is_dir() or any(kept.iterdir())):
+        raise UsageError(f"{keep} is not empty; give --keep a folder that is empty or not there yet.")
+    yield kept
 
 
 class _Hears(Protocol):

@@ -10,9 +10,9 @@ import pytest
 from narwhals import col
 
 from assay.engines.duckdb.engine import DuckDbEngine
-from assay.engines.duckdb.shuffling import BACKWARDS, ShufflingEngine
+from assay.engines.duckdb.shuffling import ShufflingEngine
 from assay.model.data import DataFile
-from assay.model.ports import Destination
+from assay.model.ports import BACKWARDS, Destination
 from assay.model.schema import Schema
 from assay.transform.sql import sql
 

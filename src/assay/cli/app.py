@@ -17,7 +17,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
     "Go back": (runs.undo,),
     "Follow rows": (following.where, following.diff),
-    "Prove": (proving.crashtest,),
+    "Prove": (proving.prove, proving.crashtest),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine),
     "Keep in order": (upkeep.vacuum,),
 }

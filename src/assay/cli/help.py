@@ -42,6 +42,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
         'assay sql "select * from gold.daily_revenue order by ordered_on"',
         'assay sql "select * from meta.quarantine" --json',
     ),
+    "prove": ("assay prove orders", "assay prove orders --source orders=january.csv --permute-source"),
     "crashtest": ("assay crashtest orders", "assay crashtest orders --points 20 --random 20"),
     "undo": ("assay undo", "assay undo 12"),
     "where": ("assay where 4711", "assay where order_id=4711", "assay where order_id=4711 --pipeline orders --json"),
@@ -57,8 +58,9 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 _GROUPS: Mapping[str, Sequence[str]] = {
     "What is computed": ("select", "layers", "month", "date", "full"),
     "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty", "redo"),
+    "What is tried": ("batches", "permute_source"),
     "Which kills": ("points", "times", "calls", "seed"),
-    "Where and how": ("warehouse", "workers", "jobs"),
+    "Where and how": ("warehouse", "workers", "jobs", "keep"),
     "What is told": ("as_json", "log", "debug", "help"),
 }
 _MANY = 8

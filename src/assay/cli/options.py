@@ -69,6 +69,8 @@ workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Tables computed side by side (default: one a core)."
 )
 
+allow_duplicates = click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known.")
+
 
 def limit(default: int, what: str) -> Command:
     """Return the option that says how many there may be."""
@@ -77,7 +79,7 @@ def limit(default: int, what: str) -> Command:
 
 _reading = (
     click.option("--source", "sources", type=_Assignment(), multiple=True, help="Read a source from another path."),
-    click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known."),
+    allow_duplicates,
     click.option("--redo", is_flag=True, help="Load files again that an undo took away."),
     click.option("--allow-empty", is_flag=True, help="Let a file that brought rows come again without any."),
 )

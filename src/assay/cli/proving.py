@@ -11,11 +11,13 @@ import click
 
 from assay import platform
 from assay.cli import options
-from assay.cli.printing import put
+from assay.cli.printing import cell, put
+from assay.observe.saying import say
 from assay.observe.summary import aligned
 
 if TYPE_CHECKING:
     from assay.proof.crash import CrashReport
+    from assay.proof.evidence import Difference, Finding, Proof
 
 
 def _count(name: str, option: str, default: int | None, what: str) -> options.Command:
@@ -56,6 +58,85 @@ def crashtest(
     put(report.to_json() if as_json else _told(report))
     if not report.ok:
         sys.exit(1)
+
+
+@click.command()
+@options.of_proof
+@options.allow_duplicates
+@click.option(
+    "--batches",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Deal the rows into N batches; 1 for none.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="The most tables computed side by side.",
+)
+@click.option("--permute-source", is_flag=True, help="Put the lines of each delivery in another order, too.")
+@click.option("--keep", metavar="DIR", help="Make the scratch warehouses in a new folder, and keep them.")
+@options.as_json
+def prove(pipeline: str, sources: tuple[tuple[str, str], ...], as_json: bool, **asked: Any) -> None:
+    """Show that nothing changes the tables of PIPELINE but its rows.
+
+    Its sources are read once. Then runs are made in scratch warehouses: again and in full, with rows presented in other
+    orders, with several numbers of workers, and with the rows in batches that come in several orders. Each must leave
+    the same tables. Exits with 1 where any did not, and shows rows that differ.
+    """
+    from assay import proving
+
+    proof = proving.prove(pipeline, sources=dict(sources), tell=_show_finding, **asked)
+    put(proof.to_json() if as_json else _evidence(proof))
+    if not proof.ok:
+        sys.exit(1)
+
+
+def _show_finding(finding: Finding) -> None:
+    """Show how far it is, on a terminal."""
+    if sys.stderr.isatty():
+        say(f"{finding.tried.strip()}: {finding.verdict}")
+
+
+def _evidence(proof: Proof) -> str:
+    """Return a proof as text: all that was tried, rows of the first table that differs, and the last line."""
+    tables = f"{proof.tables:,} {'table' if proof.tables == 1 else 'tables'}"
+    rows = [("tried", "runs", "tables"), *((f.tried, f"{f.runs:,}", _verdict(f)) for f in proof.findings)]
+    lines = [f"{proof.pipeline}, as of {proof.as_of}: {tables}", "", *aligned(rows, left=(0, 2)), ""]
+    wrong = [finding for finding in proof.findings if not finding.ok]
+    shown = next((finding for finding in wrong if finding.first), None)
+    if shown is not None and shown.first is not None:
+        lines += [*_rows_that_differ(shown.tried.strip(), shown.first), ""]
+    seconds = f"({proof.seconds:.0f} s)"
+    if wrong:
+        return "\n".join([*lines, f"not proven: {len(wrong):,} of {len(proof.findings):,} went wrong {seconds}"])
+    moved = [f"but for those that depend on the order of lines, {proof.runs:,}" for f in proof.findings if f.differing]
+    runs = next(iter(moved), f"{proof.runs:,}")
+    return "\n".join(
+        [*lines, f"proven: {runs} {'run' if proof.runs == 1 else 'runs'} gave the same {tables} {seconds}"]
+    )
+
+
+def _verdict(finding: Finding) -> str:
+    if finding.tried == "as delivered" and finding.ok:
+        return finding.detail
+    words = {"same": "the same", "order-dependent": "order-dependent", "differs": "differ", "failed": "failed"}
+    more = [", ".join(finding.differing)] if finding.differing else []
+    return ": ".join([words[finding.verdict], *more, *([finding.detail] if finding.detail else [])])
+
+
+def _rows_that_differ(tried: str, found: Difference) -> list[str]:
+    """Return some rows that only one side has, with the columns in which they differ."""
+    places = [found.columns.index(name) for name in found.telling]
+    sides = (("as delivered", found.as_delivered), ("here", found.here))
+    rows = [(f"  {side}", *(cell(row[n]) for n in places)) for side, some in sides for row in some]
+    head = f"{tried}: {found.table} differs in {found.rows:,} {'row' if found.rows == 1 else 'rows'}"
+    return [head, *aligned([("", *found.telling), *rows], left=range(len(places) + 1))]
 
 
 def _show(done: int, of: int) -> None:

@@ -17,7 +17,7 @@ def rounded_query(query: str, kinds: dict[str, str]) -> str:
     return f"select {columns} from ({query})"
 
 
-def only_in_query(one: str, other: str, kinds: dict[str, str]) -> str:
+def only_in_query(one: str, other: str, kinds: dict[str, str], *, exactly: bool = False) -> str:
     """Return a SELECT of the rows of one query that another does not hold as often; `kinds` are their columns' types.
 
     Rows are taken for equal as they are stored first, which is cheap. Of those left over, each meets the one of the
@@ -26,7 +26,7 @@ def only_in_query(one: str, other: str, kinds: dict[str, str]) -> str:
     columns = ", ".join(map(quoting.name, kinds))
     left, right = f"(select {columns} from ({one}))", f"(select {columns} from ({other}))"
     inexact = [quoting.name(name) for name, kind in kinds.items() if kind in _INEXACT]
-    if not inexact:
+    if exactly or not inexact:
         return f"{left} except all {right}"
     exact = [quoting.name(name) for name in kinds if quoting.name(name) not in inexact]
     # By few digits, so that two rows which differ in the last one of a first DOUBLE stand in one order on both sides.

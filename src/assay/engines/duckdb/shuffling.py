@@ -10,15 +10,12 @@ import narwhals as nw
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.engines.duckdb.session import DuckDbSession
 from assay.model.data import DataFile
-from assay.model.ports import Frame
+from assay.model.ports import BACKWARDS, Frame
 from assay.model.schema import Schema
-
-BACKWARDS = 0
-"""The seed by which rows come last to first: so every two of them change their order."""
 
 
 class ShufflingEngine(DuckDbEngine):
-    """DuckDB, but for the order of rows; equal seeds give equal orders."""
+    """DuckDB, but for the order of rows; equal seeds give equal orders, and BACKWARDS that from last to first."""
 
     def __init__(self, *, threads: int, memory_limit: str, seed: int) -> None:
         super().__init__(threads=threads, memory_limit=memory_limit)
