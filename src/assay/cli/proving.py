@@ -112,7 +112,7 @@ def _evidence(proof: Proof) -> str:
     shown = next((finding for finding in wrong if finding.first), None)
     if shown is not None and shown.first is not None:
         lines += [*_rows_that_differ(shown.tried.strip(), shown.first), ""]
-    seconds = f"({proof.seconds:.0f} s)"
+    seconds = f"({proof.seconds:.1f} s)"
     if wrong:
         return "\n".join([*lines, f"not proven: {len(wrong):,} of {len(proof.findings):,} went wrong {seconds}"])
     moved = [f"but for those that depend on the order of lines, {proof.runs:,}" for f in proof.findings if f.differing]

@@ -18,8 +18,6 @@ from assay.model.source import Csv, Slice
 from assay.model.vacuum import Retention, Vacuumed
 
 Frame = LazyFrame[Any]
-BACKWARDS = 0
-"""Among the seeds of orders in which an engine presents rows: last to first, so that every two change places."""
 
 
 @dataclass(frozen=True, slots=True)

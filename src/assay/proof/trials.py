@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from assay.model.ports import BACKWARDS
 from assay.proof.frozen import Deal
 
 Then = Literal["again", "full"]
@@ -14,8 +13,8 @@ Then = Literal["again", "full"]
 BATCHES = 3
 WORKERS = 8
 _WORKERS = (1, 2, WORKERS)
-_ORDERS = (1, 2)
-"""Seeds of the orders in which rows are presented, beside last to first."""
+_ORDERS = (1, -1, 2)
+"""Seeds of the orders in which rows are presented: one, the same from last to first, and another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,8 @@ class Trial:
 def trials(asked: Asked) -> Iterator[Trial]:
     """Yield all that is tried."""
     yield Trial("the same rows", then=("again", "full"))
-    yield Trial("rows presented last to first", How(seed=BACKWARDS))
     for seed in _ORDERS:
-        yield Trial(f"rows presented in order {seed}", How(seed=seed))
+        yield Trial(f"rows presented in order {abs(seed)}{', backwards' if seed < 0 else ''}", How(seed=seed))
     for count in sorted({min(n, asked.workers) for n in _WORKERS}):
         yield Trial(f"{count} {'worker' if count == 1 else 'workers'}", How(workers=count))
     if asked.batches > 1:
