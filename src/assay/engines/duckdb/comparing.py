@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import duckdb
+
 from assay.engines.duckdb import quoting
 
 _CLOSE = 1e-9
@@ -15,6 +17,18 @@ def rounded_query(query: str, kinds: dict[str, str]) -> str:
         for name, kind in kinds.items()
     )
     return f"select {columns} from ({query})"
+
+
+def same_rows(cursor: duckdb.DuckDBPyConnection, one: str, other: str, kinds: dict[str, str]) -> bool:
+    """Return whether two queries give equal rows equally often."""
+    counts = f"select (select count(*) from ({one})) = (select count(*) from ({other}))"
+    if cursor.execute(counts).fetchall() != [(True,)]:
+        return False
+    # Of as many rows, none is only in the other where none is only in the one. Most are equal to the last digit.
+    return any(
+        not cursor.execute(f"{only_in_query(one, other, kinds, exactly=exactly)} limit 1").fetchall()
+        for exactly in (True, False)
+    )
 
 
 def only_in_query(one: str, other: str, kinds: dict[str, str], *, exactly: bool = False) -> str:

@@ -11,8 +11,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from assay.engines.duckdb import csv_reader, quoting
-from assay.engines.duckdb.comparing import only_in_query, rounded_query
+from assay.engines.duckdb import comparing, csv_reader, quoting
 from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
@@ -107,25 +106,17 @@ class DuckDbSession:
 
     def same_rows(self, one: Frame, other: Frame) -> bool:
         """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
-        counts = [self.fetch(frame.select(nw.len())) for frame in (one, other)]
-        if counts[0] != counts[1]:
-            return False
-        # Of as many rows, none is only in the other where none is only in the one. Most frames are equal to the digit.
-        exactly = self._only_in(one, other, exactly=True)
-        return not self.fetch(exactly.head(1)) or not self.fetch(self.only_in(one, other).head(1))
+        mine, theirs = _relation(one), _relation(other)
+        return comparing.same_rows(self._cursor, mine.sql_query(), theirs.sql_query(), _kinds(mine))
 
     def only_in(self, one: Frame, other: Frame) -> Frame:
         """Return the rows of one frame that another of its schema does not hold as often; DOUBLE within 1e-9."""
-        return self._only_in(one, other, exactly=False)
-
-    def _only_in(self, one: Frame, other: Frame, *, exactly: bool) -> Frame:
         mine, theirs = _relation(one), _relation(other)
-        query = only_in_query(mine.sql_query(), theirs.sql_query(), _kinds(mine), exactly=exactly)
-        return _frame(self._cursor.sql(query))
+        return _frame(self._cursor.sql(comparing.only_in_query(mine.sql_query(), theirs.sql_query(), _kinds(mine))))
 
     def digest(self, frame: Frame) -> str:
         """Return a text that is equal for frames of equal rows equally often, in any order; DOUBLE to nine digits."""
-        rows = rounded_query(_relation(frame).sql_query(), _kinds(_relation(frame)))
+        rows = comparing.rounded_query(_relation(frame).sql_query(), _kinds(_relation(frame)))
         found = self._cursor.execute(f"select count(*), coalesce(sum(hash(one)), 0) from ({rows}) as one").fetchall()
         return ":".join(map(str, found[0]))
 
