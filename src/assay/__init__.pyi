@@ -32,6 +32,7 @@ from assay.platform import resume as resume
 from assay.platform import run as run
 from assay.platform import undo as undo
 from assay.platform import vacuum as vacuum
+from assay.platform import verify as verify
 from assay.proving import prove as prove
 from assay.quality.checks import accepted as accepted
 from assay.quality.checks import between as between

@@ -16,7 +16,9 @@ from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
+from assay.model.ports import Verified
 from assay.model.run import RunOptions, RunResult
+from assay.model.source import is_text
 from assay.model.vacuum import Retention, Vacuumed
 from assay.settings import Settings, load
 
@@ -166,6 +168,14 @@ def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings:
     return lake.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
 
 
+def verify(warehouse: Location | None = None) -> Verified:
+    """Read every published file, and compare it with what was written: the sums of its bytes are in the catalog.
+
+    Raises WarehouseError where there is no warehouse, or where its catalog is damaged.
+    """
+    return _lake(current_settings(), warehouse, create=False).verify()
+
+
 def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
     """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
 
@@ -261,9 +271,11 @@ def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> Ic
     base, place = (Path(), str(warehouse)) if warehouse is not None else (Path(settings.folder), settings.warehouse)
     if not place.strip():
         raise UsageError("The warehouse has no name; give it a folder.")
+    if not is_text(place) or "\0" in place:
+        raise UsageError(f"{place!r}: the warehouse's name is no text; give it another.")
     if "://" in place or place.startswith("postgresql:"):
         raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
-    return IcebergWarehouse(base / place, create=create)
+    return IcebergWarehouse(base / place, create=create, lease_seconds=settings.lease_seconds)
 
 
 def _cores() -> int:

@@ -46,6 +46,8 @@ class Settings:
     """What a run does while another run of its pipeline is at work."""
     busy_seconds: float = 600.0
     """How long it waits."""
+    lease_seconds: float = 60.0
+    """How long a run that is not heard of holds its pipeline, where nobody can see that its process has ended."""
     log: Log = "auto"
     """What a command tells of a run on standard error: progress on a terminal and lines elsewhere, or one kind."""
     keep_runs: int = 10

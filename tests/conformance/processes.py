@@ -67,7 +67,7 @@ def started(*arguments: str, cwd: Path = ROOT, stderr: int = subprocess.PIPE, **
                 process.kill()
 
 
-def call_on_terminal(*arguments: str, cwd: Path = ROOT) -> Finished:
+def call_on_terminal(*arguments: str, cwd: Path = ROOT, **settings: str) -> Finished:
     """Run `assay` to its end with a terminal as its standard error, and return what that showed as `stderr`."""
     shown: list[bytes] = []
     terminal, end = pty.openpty()
@@ -80,7 +80,7 @@ def call_on_terminal(*arguments: str, cwd: Path = ROOT) -> Finished:
 
     reader = threading.Thread(target=show)
     reader.start()
-    with started(*arguments, cwd=cwd, stderr=end) as process:
+    with started(*arguments, cwd=cwd, stderr=end, **settings) as process:
         os.close(end)
         out = process.communicate(timeout=SECONDS)[0]
     reader.join()

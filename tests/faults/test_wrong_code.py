@@ -40,7 +40,7 @@ MODULES = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield tmp_path
@@ -48,16 +48,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("fault", MODULES)
-def test_a_module_that_cannot_be_loaded_is_told_by_its_line(folder: Path, fault: str) -> None:
+def test_a_module_that_cannot_be_loaded_is_told_by_its_line(here: Path, fault: str) -> None:
     text, said = MODULES[fault]
-    (folder / "wrong.py").write_text(text)
+    (here / "wrong.py").write_text(text)
     with pytest.raises(DeclarationError, match=f"^{re.escape(said)}") as caught:
         find_pipeline("wrong:orders", Settings())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "../wrong", "a b", ".wrong", "wrong.", "wrong/x", "\x1b[2J"])
-def test_what_is_no_name_of_a_module_is_refused(folder: Path, name: str) -> None:
+def test_what_is_no_name_of_a_module_is_refused(here: Path, name: str) -> None:
     with pytest.raises(DeclarationError, match="is no name of a module"):
         find_pipeline(f"{name}:orders", Settings())
 
@@ -86,7 +86,7 @@ def test_a_function_that_raises_is_told_apart_from_one_that_does_not_fit_its_col
         ("select cast(error('no') as int) as n from b", "InvalidInputException"),
     ],
 )
-def test_what_the_data_breaks_would_break_again_and_is_not_tried_again(folder: Path, query: str, kind: str) -> None:
+def test_what_the_data_breaks_would_break_again_and_is_not_tried_again(here: Path, query: str, kind: str) -> None:
     @assay.table()
     def bronze_order(orders: object) -> object:
         return orders
@@ -95,10 +95,10 @@ def test_what_the_data_breaks_would_break_again_and_is_not_tried_again(folder: P
     def gold_count(bronze_order: object) -> object:
         return assay.sql(query, b=bronze_order)
 
-    (folder / "a.csv").write_text("id\n1\n")
+    (here / "a.csv").write_text("id\n1\n")
     source = assay.csv("a.csv", columns={"id": "BIGINT"})
     pipeline = assay.Pipeline("counts", tables=[bronze_order, gold_count], sources={"orders": source})
-    result = assay.run(pipeline, warehouse=folder / "lake", settings=Settings(folder=str(folder)))
+    result = assay.run(pipeline, warehouse=here / "lake", settings=Settings(folder=str(here)))
     node = result.tables["gold_count"]
     assert (result.state, node.attempts, node.retried) == ("failed", 1, ())
     assert result.problems[0].startswith(f"gold_count failed: {kind}: ")

@@ -61,5 +61,5 @@ def test_a_location_is_taken_as_it_stands() -> None:
 
 
 def test_a_missing_file_is_not_made_durable(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(WarehouseError, match="cannot be made durable: No such file"):
         fsync_files([str(tmp_path / "a")], str(tmp_path))

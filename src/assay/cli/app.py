@@ -18,7 +18,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Go back": (runs.undo,),
     "Follow rows": (following.where, following.diff),
     "Prove": (proving.prove, proving.crashtest),
-    "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine),
+    "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine, looking.verify),
     "Keep in order": (upkeep.vacuum,),
 }
 _UNWATCHED = (runs.plan,)

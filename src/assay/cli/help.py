@@ -53,6 +53,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --all --json"),
     "quarantine export": ("assay quarantine export orders mended.csv --source orders",),
     "quarantine replay": ("assay quarantine replay orders", "assay quarantine replay orders --with mended.csv"),
+    "verify": ("assay verify",),
 }
 
 _GROUPS: Mapping[str, Sequence[str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 
 import click
 
@@ -68,3 +69,21 @@ def sql(query: str, warehouse: str | None, at: int | dt.datetime | None, as_json
     All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
     """
     print_rows(*queries.query(query, warehouse, at=at), as_json=as_json)
+
+
+@click.command()
+@options.warehouse
+@options.as_json
+def verify(warehouse: str | None, as_json: bool) -> None:
+    """Compare every published file with what was written.
+
+    All of them are read. Exits with 1 where a file is damaged or gone.
+    """
+    found = platform.verify(warehouse)
+    if as_json:
+        put({"files": found.files, "bytes": found.bytes, "damaged": list(found.damaged)})
+    else:
+        end = f"{len(found.damaged):,} damaged" if found.damaged else "all are as they were written"
+        put("\n".join([*(f"damaged: {path}" for path in found.damaged), f"{found.files:,} files: {end}"]))
+    if found.damaged:
+        sys.exit(1)

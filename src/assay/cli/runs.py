@@ -12,7 +12,7 @@ import click
 from assay import platform
 from assay.cli import options
 from assay.cli.printing import place_of, put
-from assay.cli.telling import watch
+from assay.cli.telling import advise, watch
 from assay.model.run import RunResult
 from assay.observe.summary import aligned, summary
 
@@ -129,7 +129,7 @@ def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: b
     # What broke a check or the file itself would break it again: only a table that failed can be mended and resumed.
     if not as_json and any(node.status == "failed" for node in result.nodes.values()):
         # On standard error, so that the last line of the summary stays the last of what is printed there.
-        click.echo(f"When its cause is mended: {_program()} resume {pipeline}{place_of(warehouse)}", err=True)
+        advise(f"When its cause is mended: {_program()} resume {pipeline}{place_of(warehouse)}")
     if not result.ok:
         sys.exit(1)
     if result.state == "published" and not as_json:

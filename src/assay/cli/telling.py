@@ -91,6 +91,12 @@ def watch(*, quiet: bool) -> Iterator[tuple[Observer, ...]]:
         yield observers
 
 
+def advise(text: str) -> None:
+    """Say what to do next, where people read it: a log has lines of one kind."""
+    if click.get_current_context().ensure_object(Telling).log != "json":
+        say(text)
+
+
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value:
         setattr(context.ensure_object(Telling), str(parameter.name), value)

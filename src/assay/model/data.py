@@ -30,6 +30,8 @@ class DataFile:
     partition: Mapping[str, str | None] = field(default_factory=dict)
     stats: Mapping[str, ColumnStats] = field(default_factory=dict)
     slice: str | None = None
+    sha256: str = ""
+    """Of the file as it was written: Parquet has no sums of its own that its readers look at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from assay.model.table import RUN, Node, Table, View
 from assay.model.write import Append, Merge
 
 LAYERS = ("bronze", "silver", "gold")
+_DATABASES = ("memory", "system", "temp")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -125,6 +126,8 @@ def _check_names(name: str, nodes: Collection[str], sources: Mapping[str, Source
             raise DeclarationError(
                 f"{layer!r} is no layer: a layer's name has no underscore, and 'meta' is where readers find the runs."
             )
+        if layer in _DATABASES:
+            raise DeclarationError(f"{layer!r} is no layer: {layer}.x would be a table of the engine's own database.")
 
 
 def _check_grain(node: Node) -> None:

@@ -180,6 +180,16 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """What a look at every published byte found."""
+
+    files: int
+    bytes: int
+    damaged: tuple[str, ...]
+    """Files that are not there, or not as they were written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A small table in memory."""
 
@@ -241,6 +251,9 @@ class Warehouse(Protocol):
 
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
+
+    def damaged(self, files: Iterable[DataFile]) -> tuple[str, ...]:
+        """Return those files that are not byte for byte as they were written; all of them are read."""
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""

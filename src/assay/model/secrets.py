@@ -6,8 +6,9 @@ import re
 
 _WORD = r"[\w-]*(?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|account_?key|signature)[\w-]*"
 _SECRETS = (
-    # In an address: postgresql://user:password@host, up to the last @, since passwords hold / and @ too.
-    re.compile(r"""(://[^/\s:@"']*:)[^\s"']+(?=@)"""),
+    # In an address: postgresql://user:password@host, up to the last @, since passwords hold / and @ too. Where it was
+    # taken for a path, one / is left.
+    re.compile(r"""(:/{1,2}[^/\s:@"']*:)[^\s"']+(?=@)"""),
     # Among the words of a connection: password=..., token=...
     re.compile(rf"""(?i)(\b{_WORD}=)(?:'[^']*'|"[^"]*"|[^\s&;,"'\\]+)"""),
     # In a line of code, and in a document: password = "...", "password": "..."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.model.errors import DeclarationError
-from assay.model.schema import Schema, canonical_type
+from assay.model.schema import SYSTEM_PREFIX, Schema, canonical_type
 
 POSITION = "_assay_position"
 """BIGINT: where the row stands: 22 bits of slice number, 5 of part (see `stack`), 36 of row number in its file."""
@@ -94,7 +94,28 @@ def csv(
     except LookupError:
         raise DeclarationError(f"csv({path!r}): {encoding!r} is no encoding that Python knows.") from None
     typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
+    _check_names(path, [name.strip() for name in columns])
     return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    """Refuse names that cannot be columns of a table, which are told apart without regard to case."""
+    for number, name in enumerate(names):
+        if not name or "\0" in name or not is_text(name):
+            raise DeclarationError(f"csv({path!r}): {name!r} is no name of a column.")
+        if name.lower().startswith(SYSTEM_PREFIX):
+            raise DeclarationError(f"csv({path!r}): {name!r} begins as the columns that assay adds.")
+        if name.lower() in {earlier.lower() for earlier in names[:number]}:
+            raise DeclarationError(f"csv({path!r}): {name!r} is declared twice; upper and lower case are one name.")
+
+
+def is_text(name: str) -> bool:
+    """Return whether a name can be stored: that of a file on Linux may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

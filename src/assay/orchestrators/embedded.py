@@ -38,7 +38,7 @@ from assay.sources.mendable import StandingLine
 
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
-_HEARTBEAT_SECONDS = 15
+_BEATS = 4  # so often is a lease renewed in the time for which it holds
 _AT_ONCE_SECONDS = 1.0
 """How long it may take to begin, before the plan is made again: making it reads every new file."""
 _NOTHING: Mapping[str, NodeRun] = MappingProxyType({})
@@ -98,7 +98,7 @@ class Embedded:
         pipeline = pipeline.reading(run.plan["paths"])
         traced = trace(pipeline, self.engine)
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
-        found = resumption(run, pipeline, traced, state, staged, self.warehouse.root, self.settings)
+        found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self._patience)
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
         nodes: dict[str, NodeRun] = {}
@@ -285,7 +285,7 @@ def _heartbeat(work: Work) -> Iterator[None]:
     stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(_HEARTBEAT_SECONDS):
+        while not stop.wait(work.settings.lease_seconds / _BEATS):
             try:
                 work.warehouse.renew(work.handle)
             except LeaseError:

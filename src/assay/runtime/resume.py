@@ -10,7 +10,7 @@ from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset
 from assay.model.errors import UsageError
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
-from assay.model.ports import State
+from assay.model.ports import State, Warehouse
 from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.runtime.delivery import plan_source
@@ -53,7 +53,7 @@ def resumption(
     traced: Mapping[str, Traced],
     state: State,
     manifests: Mapping[str, Manifest],
-    root: str,
+    warehouse: Warehouse,
     settings: Settings,
 ) -> Resumption:
     """Return what the run goes on with; raises UsageError where going on would mix what does not belong together."""
@@ -67,7 +67,7 @@ def resumption(
             continue
         node = _done(run, name, pipeline, settings)
         staged = {name: manifests[name] for name in _datasets(pipeline, name) if name in manifests}
-        if node is None or not _stands(node, staged, root):
+        if node is None or not _stands(node, staged, warehouse):
             continue
         if run.plan["fingerprints"][name] != traced[name].fingerprint:
             raise _refused(run, f"{name} was computed before its function or declaration changed")
@@ -86,13 +86,11 @@ def _done(run: RecordedRun, name: str, pipeline: Pipeline, settings: Settings) -
     return None if wrong else node
 
 
-def _stands(node: NodeRun, staged: Mapping[str, Manifest], root: str) -> bool:
-    """Return whether all that a node staged is there: a crash of the machine may have cut a file off."""
+def _stands(node: NodeRun, staged: Mapping[str, Manifest], warehouse: Warehouse) -> bool:
+    """Return whether all that a node staged is as it was written: a crash of the machine may have cut a file off."""
     if not staged:
         return node.status == "unchanged"
-    files = (file for manifest in staged.values() for file in (*manifest.added, *manifest.delta))
-    paths = ((Path(root, file.path), file.bytes) for file in files)
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+    return not warehouse.damaged(file for manifest in staged.values() for file in (*manifest.added, *manifest.delta))
 
 
 def _datasets(pipeline: Pipeline, name: str) -> tuple[str, ...]:

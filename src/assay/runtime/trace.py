@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from assay.model.check import CrossCheck, Reconciles, References, RowCheck
+from assay.model.check import CrossCheck, Reconciles, References, RowCheck, Unique
 from assay.model.errors import DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import is_raised_by_own_code, place_of, place_of_function
 from assay.model.ports import Engine, Frame, Session
 from assay.model.rows import Free, Groups, Lookup, Same, Times, counted_inputs
 from assay.model.run import Run
-from assay.model.schema import NO_PARTITION, Schema
-from assay.model.source import POSITION, Source
+from assay.model.schema import NO_PARTITION, SYSTEM_PREFIX, Schema
+from assay.model.source import POSITION, SYSTEM_COLUMNS, Source
 from assay.model.table import RUN, Node, Table, View
 from assay.model.write import STAMPS, FirstInSource, Latest, Merge
 from assay.quality.checks import broken, columns_of
@@ -127,6 +127,8 @@ def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:
     for name in names:
         if not name.strip() or name.lower() in {n.lower() for n in names[: names.index(name)]}:
             raise DeclarationError(f"{node.name} returns two columns named {name!r}, or one without a name.")
+        if name.lower().startswith(SYSTEM_PREFIX) and name not in SYSTEM_COLUMNS:
+            raise DeclarationError(f"{node.name} returns {name!r}, which begins as the columns that assay adds.")
     try:
         return Schema.of(columns)
     except DeclarationError as error:
@@ -161,6 +163,11 @@ def _check_declaration(table: Table, schema: Schema) -> None:
                 f"{table.name}: {where} names {name!r}, which the function does not return."
                 f"{near_miss(name, schema.names)} It returns: {', '.join(schema.names)}."
             )
+    grouped = (*table.key, *(name for check in table.checks if isinstance(check, Unique) for name in check.columns))
+    for name in grouped:
+        if "." in name:
+            # Rows are grouped by it, and narwhals takes what stands before the point for a table.
+            raise DeclarationError(f"{table.name}: key or unique() names {name!r}; rename it, without the point.")
     for name in table.partition_by:
         if schema[name].type in NO_PARTITION:
             raise DeclarationError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from assay.model.errors import SourceError
-from assay.model.source import FileIdentity, Slice, Source
+from assay.model.source import FileIdentity, Slice, Source, is_text
 from assay.sources.physical import CHUNK, is_packed, opened
 
 _WILD = set("*?[")
@@ -40,6 +40,9 @@ def find(source: Source, base: Path) -> list[Delivery]:
         paths = sorted({Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file()})
         if not paths:
             raise SourceError(f"No file matches {source.path}.")
+    for path in paths:
+        if not is_text(str(path)):
+            raise SourceError(f"{str(path)!r}: its name is no UTF-8; give it another.")
     return [Delivery(PurePosixPath(p.relative_to(root)).as_posix(), _stat(p)) for p in paths]
 
 

@@ -93,6 +93,7 @@ FILES = Table(
     Column("path", String, nullable=False),
     Column("row_count", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
     Column("partition", JSON, nullable=False),
     Column("slice", String),
     Column("added_seq", BigInteger, nullable=False),

@@ -14,12 +14,12 @@ from assay.model.ports import RunHandle
 from assay.warehouses.control import LEASES, RUNS
 from assay.warehouses.owner import Owner
 
-SECONDS = 60
+SECONDS = 60.0
 """How long a lease holds without being renewed; on its owner's host a dead owner is seen at once."""
 
 
-def take(connection: Connection, pipeline: str, plan: Mapping[str, Any]) -> RunHandle | None:
-    """Register a run and take its pipeline's lease, or return None where a living run holds it.
+def take(connection: Connection, pipeline: str, plan: Mapping[str, Any], seconds: float) -> RunHandle | None:
+    """Register a run and take its pipeline's lease for so long, or return None where a living run holds it.
 
     The run that a dead owner left behind is marked failed.
     """
@@ -31,10 +31,10 @@ def take(connection: Connection, pipeline: str, plan: Mapping[str, Any]) -> RunH
         .values(pipeline=pipeline, state="staged", as_of=plan["as_of"], started_at=started.isoformat(), plan=plan)
         .returning(RUNS.c.id)
     ).scalar_one()
-    return RunHandle(run, _hold_anew(connection, pipeline, run), started)
+    return RunHandle(run, _hold_anew(connection, pipeline, run, seconds), started)
 
 
-def retake(connection: Connection, pipeline: str, run: int) -> RunHandle | None:
+def retake(connection: Connection, pipeline: str, run: int, seconds: float) -> RunHandle | None:
     """Take a pipeline's lease for a run of it that failed, or return None where a living run holds it.
 
     Raises UsageError where the run is no longer the newest, or did not fail.
@@ -46,7 +46,7 @@ def retake(connection: Connection, pipeline: str, run: int) -> RunHandle | None:
     if (row.id, row.state) != (run, "failed"):
         raise UsageError(f"Run {run} cannot be resumed: run {row.id} is {row.state} in the meantime.")
     connection.execute(update(RUNS).where(RUNS.c.id == run).values(state="staged", ended_at=None))
-    return RunHandle(run, _hold_anew(connection, pipeline, run), dt.datetime.fromisoformat(row.started_at))
+    return RunHandle(run, _hold_anew(connection, pipeline, run, seconds), dt.datetime.fromisoformat(row.started_at))
 
 
 def _is_free(connection: Connection, pipeline: str) -> bool:
@@ -60,10 +60,10 @@ def _is_free(connection: Connection, pipeline: str) -> bool:
     return True
 
 
-def _hold_anew(connection: Connection, pipeline: str, run: int) -> int:
+def _hold_anew(connection: Connection, pipeline: str, run: int, seconds: float) -> int:
     """Give the lease to a run, and return its token."""
     seq = connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()
-    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time()) + SECONDS, "seq": seq}
+    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time() + seconds), "seq": seq}
     given = update(LEASES).where(LEASES.c.pipeline == pipeline).values(**mine, token=LEASES.c.token + 1)
     token = connection.execute(given.returning(LEASES.c.token)).scalar_one_or_none()
     if token is None:
@@ -72,9 +72,9 @@ def _hold_anew(connection: Connection, pipeline: str, run: int) -> int:
     return int(token)
 
 
-def renew(connection: Connection, handle: RunHandle) -> None:
+def renew(connection: Connection, handle: RunHandle, seconds: float) -> None:
     """Prolong the lease; raises LeaseError where another run has taken over."""
-    _hold(connection, handle, expires_at=int(time.time()) + SECONDS)
+    _hold(connection, handle, expires_at=int(time.time() + seconds))
 
 
 def release(connection: Connection, handle: RunHandle) -> None:

@@ -183,6 +183,7 @@ def _file_row(dataset: str, file: Any, seq: int) -> dict[str, Any]:
         "path": file.path,
         "row_count": file.rows,
         "bytes": file.bytes,
+        "sha256": file.sha256,
         "partition": dict(file.partition),
         "slice": file.slice,
         "added_seq": seq,

@@ -29,7 +29,8 @@ class RunRecords(ABC):
     url: str
     root: str
 
-    def __init__(self) -> None:
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease_seconds = lease_seconds
         self._staged: dict[tuple[int, str], Manifest] = {}
         """Manifests that were read: once recorded they stand, until their run is opened again."""
 
@@ -56,7 +57,7 @@ class RunRecords(ABC):
         """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
 
         def retaken(connection: Connection) -> RunHandle | None:
-            handle = lease.retake(connection, pipeline, run)
+            handle = lease.retake(connection, pipeline, run, self._lease_seconds)
             self._staged.clear()
             if handle is not None:
                 stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
@@ -75,7 +76,7 @@ class RunRecords(ABC):
         """Tell others that the run is alive."""
         # Another writer may hold the catalog for long; the lease outlasts several of these calls.
         with suppress(WarehouseError), self._writing() as connection:
-            lease.renew(connection, handle)
+            lease.renew(connection, handle, self._lease_seconds)
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
@@ -133,6 +134,9 @@ class RunRecords(ABC):
         """Return the control state that readers see as schema `meta`, by table."""
         with self._reading() as connection:
             return reading.read_control(connection)
+
+    def _taker(self, pipeline: str, plan: Mapping[str, Any]) -> Callable[[Connection], RunHandle | None]:
+        return lambda connection: lease.take(connection, pipeline, plan, self._lease_seconds)
 
     def _leased(self, pipeline: str, take: Callable[[Connection], RunHandle | None], patience: float) -> RunHandle:
         """Return the handle that taking the lease gives once it is free; raises LeaseError after `patience` seconds."""

@@ -75,6 +75,7 @@ def file_from_row(row: RowMapping) -> DataFile:
         path=row["path"],
         rows=row["row_count"],
         bytes=row["bytes"],
+        sha256=row["sha256"],
         partition=row["partition"],
         slice=row["slice"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -144,6 +145,7 @@ class DuckDbSession:
                     bytes=int(size),
                     partition=_partition(partition, to.partition_by),
                     stats={} if to.temporary else column_stats(statistics),
+                    sha256=_sha256(Path(path)),
                 )
             )
         return tuple(files)
@@ -176,6 +178,11 @@ class DuckDbSession:
         columns = quoting.struct({column.name: quoting.text(column.type) for column in schema})
         options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {1 << 28}"
         return _frame(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def scan_query(paths: Sequence[str], schema: Schema, *, filename: bool = False) -> str:

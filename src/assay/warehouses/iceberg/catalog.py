@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -35,6 +36,7 @@ NAME = "assay"
 FILE = "catalog.db"
 LOCK_SECONDS = 60
 _SHRINK_SECONDS = 5
+_UNCLEAR = ("unable to open database file", "attempt to write a readonly database", "disk I/O error")
 
 _METADATA = MetaData()
 # These two have the columns of pyiceberg's own SQL catalog, so that other programs can open the lake.
@@ -74,7 +76,11 @@ class Catalog:
         event.listen(self._engine, "begin", _on_begin)
 
     def create(self) -> None:
-        """Make the tables where they are missing."""
+        """Make the folder and the tables where they are missing."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{self.path.parent}: cannot be made a lake: {error.strerror or error}.") from None
         with self.write() as connection:
             _METADATA.create_all(connection)
             control.METADATA.create_all(connection)
@@ -83,8 +89,11 @@ class Catalog:
 
     def is_made(self) -> bool:
         """Return whether the tables are there; raises WarehouseError for a database of another program."""
-        if not self.path.exists():
-            return False
+        try:
+            if not self.path.exists():
+                return False
+        except OSError as error:
+            raise WarehouseError(f"{self.path}: {error.strerror}.") from None
         with self.read() as connection:
             tables = inspect(connection).get_table_names()
         if tables and control.FORMATS.name not in tables:
@@ -97,6 +106,13 @@ class Catalog:
             found = connection.execute(select(control.FORMATS.c.format)).scalar()
         if found != control.FORMAT:
             raise WarehouseError(f"{self.path}: has format {found}, and this assay reads format {control.FORMAT}.")
+
+    def check_pages(self) -> None:
+        """Raise WarehouseError where the database is damaged in its structure; its values have no sums."""
+        with self.read() as connection:
+            found = connection.exec_driver_sql("pragma integrity_check").scalar()
+        if found != "ok":
+            raise WarehouseError(f"{self.path}: is damaged: {found}. Restore it from a copy.")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -128,8 +144,16 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise ConflictError(f"{path}: another program has written a table of the same name.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WarehouseError(f"{path}: holds a record that is damaged: {error}. Restore it from a copy.") from error
     except DatabaseError as error:
-        raise WarehouseError(f"{path}: cannot be used as a catalog: {error.orig}.") from error
+        raise WarehouseError(f"{path}: cannot be used as a catalog: {_why(error)}.") from error
+
+
+def _why(error: DatabaseError) -> str:
+    """Return what the database says, and where that is not what is the matter, what may be."""
+    said = str(error.orig)
+    return f"{said}; see whether its disk is full or its folder read-only" if said in _UNCLEAR else said
 
 
 def swap_pointer(connection: Connection, namespace: str, table: str, base: str | None, location: str) -> None:

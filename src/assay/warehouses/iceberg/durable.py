@@ -31,8 +31,15 @@ def fsync_files(paths: Iterable[str], root: str) -> None:
     folders = {file.parent for file in files}
     folders |= {above for folder in folders for above in folder.parents if above.is_relative_to(top)}
     for path in (*files, *sorted(folders, reverse=True)):
-        handle = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            _fsync(path)
+        except OSError as error:
+            raise WarehouseError(f"{path}: cannot be made durable: {error.strerror}.") from error
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,18 +1,42 @@
-"""What a lake refers to and does not have."""
+"""What a lake refers to and does not have, or has otherwise than it was written."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from assay.model.ports import State
+from assay.model.data import DataFile
+from assay.model.ports import State, Verified
 from assay.warehouses.iceberg.durable import local_path
 
 
 def missing(root: Path, state: State) -> tuple[str, ...]:
     """Return what a published state refers to and is not there: files, in their size, and metadata of tables."""
     return tuple(_missing(root, state))
+
+
+def verified(root: Path, state: State) -> Verified:
+    """Return what reading every file of a published state finds."""
+    files = [file for version in state.versions.values() for file in version.files]
+    lost = missing(root, state)
+    told = {text.partition(" (of ")[0] for text in lost}
+    changed = (path for path in damaged(root, files) if path not in told)
+    return Verified(len(files), sum(file.bytes for file in files), (*lost, *changed))
+
+
+def damaged(root: Path, files: Iterable[DataFile]) -> tuple[str, ...]:
+    """Return those files that are not there, or not byte for byte as they were written; all of them are read."""
+    return tuple(file.path for file in files if _sha256(root / file.path) != file.sha256)
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _missing(root: Path, state: State) -> Iterator[str]:

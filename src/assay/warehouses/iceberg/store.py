@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
-from assay.model.errors import WarehouseError, describe
+from assay.model.errors import AssayError, WarehouseError, describe
 from assay.model.past import Undone
-from assay.model.ports import Publication, RunHandle, State
+from assay.model.ports import Publication, RunHandle, State, Verified
 from assay.model.run import RunResult
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.iceberg import catalog, deliveries, durable, layout, ownership, readers, restoring
 from assay.warehouses.iceberg.change import TableChange
-from assay.warehouses.iceberg.missing import missing
+from assay.warehouses.iceberg.missing import damaged, missing, verified
 from assay.warehouses.iceberg.vacuum import vacuum
 from assay.warehouses.runs import RunRecords
 
@@ -32,12 +32,12 @@ _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
 class IcebergWarehouse(RunRecords):
     """A lake in a folder."""
 
-    def __init__(self, root: Path, *, create: bool) -> None:
+    def __init__(self, root: Path, *, create: bool, lease_seconds: float = lease.SECONDS) -> None:
         """Open the lake; where there is none and `create` is set, the first run makes it.
 
         Raises WarehouseError where there is none, or where the path is something else.
         """
-        super().__init__()
+        super().__init__(lease_seconds)
         self._root = root.absolute()
         self.root = str(self._root)
         self.url = str(root)
@@ -61,8 +61,9 @@ class IcebergWarehouse(RunRecords):
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
-        self._make()
-        handle = self._leased(pipeline, lambda connection: lease.take(connection, pipeline, plan), patience)
+        if not self._is_made():
+            self._catalog.create()
+        handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
         left = [int(folder.name) for folder in (self._root / layout.RUNS).glob("*") if folder.name.isdigit()]
         with self._catalog.read() as connection:
             earlier = reading.read_earlier(connection, pipeline, handle.id, left)
@@ -87,6 +88,15 @@ class IcebergWarehouse(RunRecords):
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
         return missing(self._root, self.state())
+
+    def damaged(self, files: Iterable[DataFile]) -> tuple[str, ...]:
+        """Return those files that are not byte for byte as they were written."""
+        return damaged(self._root, files)
+
+    def verify(self) -> Verified:
+        """Read all published files, and compare them with what was written."""
+        self._catalog.check_pages()
+        return verified(self._root, self.state())
 
     def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
         """Keep a file that a source is to read as long as its slice stands, and return its path."""
@@ -123,7 +133,7 @@ class IcebergWarehouse(RunRecords):
         with self._catalog.read() as connection:
             pipeline, runs, seq = undoing.undone_runs(connection, run)
         plan = {"as_of": dt.datetime.now(dt.UTC).date().isoformat(), "undo": runs}
-        handle = self._leased(pipeline, lambda connection: lease.take(connection, pipeline, plan), patience)
+        handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
         try:
             with self._catalog.write() as connection:
                 pipeline, runs, seq = undoing.undone_runs(connection, run)
@@ -156,7 +166,8 @@ class IcebergWarehouse(RunRecords):
 
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
-        threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,), daemon=True).start()
+        # Python waits for it at its end: one broken off in the libraries' own code takes the process down with it.
+        threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,)).start()
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return self._catalog.read()
@@ -169,14 +180,6 @@ class IcebergWarehouse(RunRecords):
         self._made = self._made or self._catalog.is_made()
         return self._made
 
-    def _make(self) -> None:
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            if not self._is_made():
-                self._catalog.create()
-        except OSError as error:
-            raise WarehouseError(f"{self.url}: cannot be made a lake: {error.strerror or error}.") from None
-
 
 def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> TableMetadata:
     change = TableChange(
@@ -188,8 +191,20 @@ def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State)
         removed=manifest.removed,
         run=run,
     )
-    stored: TableMetadata = metadata.stage_metadata(root, change)
-    return stored
+    try:
+        stored: TableMetadata = metadata.stage_metadata(root, change)
+        return stored
+    except AssayError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        place = error.filename or f"{change.location}/metadata"
+        raise WarehouseError(f"{place}: metadata cannot be read and written anew: {why}.") from error
+    except Exception as error:
+        # pyiceberg has a different error for each way in which a file can be damaged.
+        raise WarehouseError(
+            f"{change.base}: it, or a manifest that it names, is damaged: {describe(error)}. Restore it from a copy."
+        ) from error
 
 
 def _location(state: State, dataset: str) -> str | None:
