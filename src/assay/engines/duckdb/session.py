@@ -129,9 +129,8 @@ class DuckDbSession:
         written = self._cursor.execute(_copy_statement(_relation(stored).sql_query(), folder, to)).fetchall()
         if not written:
             return ()
-        found = self._cursor.execute(
-            f"select file_name, num_rows from parquet_file_metadata({quoting.array([row[0] for row in written])})"
-        ).fetchall()
+        paths = quoting.array([row[0] for row in written])
+        found = self._cursor.execute(f"select file_name, num_rows from parquet_file_metadata({paths})").fetchall()
         rows = {Path(path): int(count) for path, count in found}
         files = []
         for path, _, size, _, statistics, partition, *_ in written:
