@@ -91,8 +91,8 @@ MUTATIONS = (
     Mutation(
         "files are not forced to the disk",
         "warehouses/iceberg/durable.py",
-        "            os.fsync(handle)\n",
-        "            pass\n",
+        "        os.fsync(handle)\n",
+        "        pass\n",
         (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
     ),
     Mutation(
@@ -120,10 +120,10 @@ MUTATIONS = (
         ("tests/conformance/test_warehouse_state.py",),
     ),
     Mutation(
-        "a staged file counts by its name, however long it is",
-        "runtime/resume.py",
-        "    return all(path.is_file() and path.stat().st_size == size for path, size in paths)\n",
-        "    return all(path.is_file() for path, _ in paths)\n",
+        "a staged file counts by its name, whatever is in it",
+        "warehouses/iceberg/missing.py",
+        "if _sha256(root / file.path) != file.sha256)\n",
+        "if not (root / file.path).is_file())\n",
         ("tests/runtime/test_resume.py", "tests/runtime/test_resume_again.py"),
     ),
     Mutation(
