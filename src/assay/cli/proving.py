@@ -159,7 +159,7 @@ def _told(report: CrashReport) -> str:
     lines += [f"under no point: {line}" for line in report.uncovered]
     lines += [f"not on the disk when it is published: {path}" for path in report.unsynced]
     lines += [f"not covered: {text}" for text in report.not_covered]
-    total = f"{len(report.kills):,} kills in {report.seconds:.0f} s"
+    total = f"{len(report.kills):,} kills in {report.seconds:.1f} s"
     wrong = len(report.violations) + len(report.uncovered) + len(report.unsynced)
     end = "nothing was lost, doubled or half done" if report.ok else f"{wrong:,} did not hold"
     return "\n".join([*lines, f"{total}: {end}"])
