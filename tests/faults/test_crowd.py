@@ -33,7 +33,7 @@ import time
 @table()
 def gold_slow(silver_order):
     if calls:
-        time.sleep(2)
+        time.sleep(5)
     calls.append(1)
     return silver_order
 calls = []
@@ -75,8 +75,8 @@ def test_a_run_that_was_stopped_and_taken_over_publishes_nothing_when_it_goes_on
         after = seen(lake)
         stopped.send_signal(signal.SIGCONT)
         end = finished(stopped)
-    # It looks again, and finds that all is done.
-    assert (end.returncode, json.loads(end.stdout)["state"]) == (0, "unchanged")
+    assert (end.returncode, end.stdout) == (1, "")
+    assert end.stderr == "assay: Run 1 was taken over by another run; it publishes nothing.\n"
     assert rows_of(lake, "select id, state from assay_run") == [(1, "failed"), (2, "published")]
     assert seen(lake) == after
     assert len(after) == 4
@@ -104,9 +104,9 @@ def test_a_run_that_was_taken_over_by_one_still_at_work_is_refused(project: Path
 
 @pytest.mark.faults
 def test_a_living_run_is_not_taken_over_however_long_it_takes(project: Path) -> None:
-    with started(*RUN, cwd=project, lease_seconds="1") as long:
+    with started(*RUN, cwd=project, lease_seconds="3") as long:
         assert until(has_run("staged"), project / "lake", long)
-        other = call(*RUN, cwd=project, lease_seconds="1", when_busy="wait")
+        other = call(*RUN, cwd=project, lease_seconds="3", when_busy="wait")
         end = finished(long)
     states = [json.loads(each.stdout)["state"] for each in (end, other)]
     assert states == ["published", "unchanged"], (end, other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -63,7 +64,7 @@ def _is_free(connection: Connection, pipeline: str) -> bool:
 def _hold_anew(connection: Connection, pipeline: str, run: int, seconds: float) -> int:
     """Give the lease to a run, and return its token."""
     seq = connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()
-    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": int(time.time() + seconds), "seq": seq}
+    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": math.ceil(time.time() + seconds), "seq": seq}
     given = update(LEASES).where(LEASES.c.pipeline == pipeline).values(**mine, token=LEASES.c.token + 1)
     token = connection.execute(given.returning(LEASES.c.token)).scalar_one_or_none()
     if token is None:
@@ -74,7 +75,7 @@ def _hold_anew(connection: Connection, pipeline: str, run: int, seconds: float) 
 
 def renew(connection: Connection, handle: RunHandle, seconds: float) -> None:
     """Prolong the lease; raises LeaseError where another run has taken over."""
-    _hold(connection, handle, expires_at=int(time.time() + seconds))
+    _hold(connection, handle, expires_at=math.ceil(time.time() + seconds))
 
 
 def release(connection: Connection, handle: RunHandle) -> None:
