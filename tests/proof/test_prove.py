@@ -212,6 +212,7 @@ def star(folder: Path) -> Pipeline:
     )
 
 
+@pytest.mark.faults
 def test_numbers_are_compared_by_the_keys_that_they_stand_for_and_batches_may_wait_for_others(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     proof = prove(star(tmp_path), batches=3, keep=kept)

@@ -115,11 +115,9 @@ def _evidence(proof: Proof) -> str:
     seconds = f"({proof.seconds:.1f} s)"
     if wrong:
         return "\n".join([*lines, f"not proven: {len(wrong):,} of {len(proof.findings):,} went wrong {seconds}"])
-    moved = [f"but for those that depend on the order of lines, {proof.runs:,}" for f in proof.findings if f.differing]
-    runs = next(iter(moved), f"{proof.runs:,}")
-    return "\n".join(
-        [*lines, f"proven: {runs} {'run' if proof.runs == 1 else 'runs'} gave the same {tables} {seconds}"]
-    )
+    moved = sum(len(finding.differing) for finding in proof.findings)
+    but = f", but for {moved:,} that depend on the order of lines" if moved else ""
+    return "\n".join([*lines, f"proven: {proof.runs:,} runs gave the same {tables}{but} {seconds}"])
 
 
 def _verdict(finding: Finding) -> str:
