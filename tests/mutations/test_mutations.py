@@ -63,8 +63,8 @@ MUTATIONS = (
     Mutation(
         "the token of a run that another process goes on with is not looked at",
         "warehouses/lease.py",
-        "    mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)\n",
-        "    mine = LEASES.c.run == handle.id\n",
+        "    mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)\n    if connection.execute(update",
+        "    mine = LEASES.c.run == handle.id\n    if connection.execute(update",
         (LEASE,),
     ),
     Mutation(
