@@ -177,7 +177,10 @@ def applied(rows: list[tuple[Any, ...]], found: Any) -> Counter[tuple[Any, ...]]
         elif row.kind == "added":
             after[new] += row.count
         else:
-            (was,) = [each for each in after if after[each] and each[0] == row.key["id"]]
+            # Of rows that share a key, as they may where it was never checked, the one that was as it is told.
+            known = {**row.key, **row.before}
+            of_key = (each for each in after if after[each])
+            was = next(each for each in of_key if known.items() <= dict(zip(names, each, strict=True)).items())
             after[was] -= 1
             after[tuple({**dict(zip(names, was, strict=True)), **row.after}[name] for name in names)] += 1
     return +after

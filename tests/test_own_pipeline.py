@@ -124,8 +124,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mine(once: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    shutil.copytree(once, tmp_path / "mine")
+    """Another one, to change: a lake that was copied can be read, but not run."""
+    shutil.copytree(once, tmp_path / "mine", ignore=shutil.ignore_patterns("lake"))
+    assay(tmp_path / "mine", *RUN)
     return tmp_path / "mine"
 
 

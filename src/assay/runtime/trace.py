@@ -127,7 +127,8 @@ def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:
     for name in names:
         if not name.strip() or name.lower() in {n.lower() for n in names[: names.index(name)]}:
             raise DeclarationError(f"{node.name} returns two columns named {name!r}, or one without a name.")
-        if name.lower().startswith(SYSTEM_PREFIX) and name not in SYSTEM_COLUMNS:
+        # A join of two frames gives the second's columns a suffix.
+        if name.lower().startswith(SYSTEM_PREFIX) and not name.startswith(tuple(SYSTEM_COLUMNS)):
             raise DeclarationError(f"{node.name} returns {name!r}, which begins as the columns that assay adds.")
     try:
         return Schema.of(columns)
