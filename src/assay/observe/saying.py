@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import suppress
@@ -14,9 +15,19 @@ _IN_A_CELL = re.compile(f"[\t\n]|{_COMMANDS.pattern}")
 
 def say(text: str) -> None:
     """Write text as lines of their own; where nobody reads them any more, a run goes on without."""
-    with suppress(OSError, ValueError):
+    try:
         sys.stderr.write(f"{harmless(without_secrets(text))}\n")
         sys.stderr.flush()
+    except (OSError, ValueError):
+        _speak_to_nobody()
+
+
+def _speak_to_nobody() -> None:
+    """Lead standard error to nowhere: what could not be written would be tried again at the end, and fail the command."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
 
 
 def harmless(text: str) -> str:
