@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 
 def _speak_to_nobody() -> None:
-    """Lead standard error to nowhere: what could not be written would be tried again at the end, and fail the command."""
+    """Lead standard error to nowhere: what it holds would be tried again at the end, and fail the command."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stderr.fileno())
