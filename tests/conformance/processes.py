@@ -41,15 +41,15 @@ def environment(**settings: str) -> dict[str, str]:
     return plain | {f"ASSAY_{name.upper()}": value for name, value in settings.items()}
 
 
-def call(*arguments: str, cwd: Path = ROOT, **settings: str) -> Finished:
-    """Run `assay` to its end."""
+def call(*arguments: str, cwd: Path = ROOT, within: float = SECONDS, **settings: str) -> Finished:
+    """Run `assay` to its end, which must come in so many seconds."""
     with started(*arguments, cwd=cwd, **settings) as process:
-        return finished(process)
+        return finished(process, within)
 
 
-def finished(process: Process) -> Finished:
+def finished(process: Process, within: float = SECONDS) -> Finished:
     """Wait for a process to end, and return what it said."""
-    out, err = process.communicate(timeout=SECONDS)
+    out, err = process.communicate(timeout=within)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

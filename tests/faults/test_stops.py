@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -59,6 +60,19 @@ def test_a_signal_ends_a_run_in_order(project: Path, number: signal.Signals, cod
     assert rows_of(lake, "select state from assay_run") == [("failed",)]
     assert rows_of(lake, "select run from assay_lease") == [(None,)]
     assert seen(lake) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_when_all_is_published_changes_nothing(project: Path, number: signal.Signals) -> None:
+    with started("run", "orders", "--log", "json", cwd=project) as process:
+        assert process.stderr is not None
+        while json.loads(process.stderr.readline())["event"] != "run_ended":
+            pass
+        while process.poll() is None:
+            process.send_signal(number)
+        end = finished(process)
+    assert (end.returncode, "published 3 tables" in end.stdout) == (0, True), end
+    assert len(seen(project / "lake")) == 3
 
 
 def test_a_signal_that_the_starter_has_ignored_stays_ignored(project: Path) -> None:

@@ -55,10 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told = telling.Telling()
     told.listen()
     try:
+        sys.exit(_code(told, arguments))
+    finally:
+        told.deafen()
+
+
+def _code(told: telling.Telling, arguments: Sequence[str] | None) -> int:
+    """Run the command line, tell what went wrong, and return the exit code."""
+    try:
         assay.main(args=arguments, prog_name="assay", standalone_mode=False, obj=told)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(told.interrupt())
+        return told.interrupt()
     except Exception as error:
-        sys.exit(told.fail(error))
+        return told.fail(error)
+    return 0

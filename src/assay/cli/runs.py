@@ -12,7 +12,7 @@ import click
 from assay import platform
 from assay.cli import options
 from assay.cli.printing import place_of, put
-from assay.cli.telling import advise, watch
+from assay.cli.telling import advise, settle, watch
 from assay.model.run import RunResult
 from assay.observe.summary import aligned, summary
 
@@ -106,6 +106,7 @@ def undo(run: int | None, warehouse: str | None, as_json: bool) -> None:
     Later runs of its pipeline are undone with it. Files that they loaded stay out until a run is told to --redo them.
     """
     done = platform.undo(run, warehouse=warehouse)
+    settle()
     if as_json:
         put({"run": done.run, "undone": list(done.undone), "tables": dict(done.tables)})
         return

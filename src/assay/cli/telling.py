@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import format_exception
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import click
 
 from assay import platform
 from assay.model.errors import AssayError, UsageError, describe
-from assay.model.event import Observer
+from assay.model.event import Event, Observer, RunEnded
 from assay.observe.json_log import log_error
 from assay.observe.saying import say
 from assay.observe.watching import watching
@@ -23,7 +23,6 @@ from assay.settings import Log
 _EXIT_FAILED = 1
 _EXIT_SIGNAL = 128
 """With the number of a signal: 130 for Ctrl-C, 143 for SIGTERM."""
-_INTERRUPTED = "interrupted; nothing was published."
 
 
 @dataclass(slots=True)
@@ -34,6 +33,10 @@ class Telling:
     log: Log | None = None
     signal: int | None = None
     """The signal that came, if one did."""
+    running: bool = False
+    """Whether the command makes a run."""
+    settled: bool = False
+    """Whether what the command was to do is done: a signal that comes later changes nothing any more."""
 
     def fail(self, error: Exception) -> int:
         """Tell what ended the command, and return its exit code."""
@@ -64,22 +67,37 @@ class Telling:
     def interrupt(self) -> int:
         """Tell that the command was interrupted, and return its exit code."""
         code = _EXIT_SIGNAL + (self.signal or signal.SIGINT)
+        message = "interrupted; nothing was published." if self.running else "interrupted."
         if self.log == "json":
-            log_error(_INTERRUPTED, exit_code=code)
+            log_error(message, exit_code=code)
         else:
-            say(f"assay: {_INTERRUPTED}")
+            say(f"assay: {message}")
         return code
 
     def listen(self) -> None:
         """End the command in order at SIGTERM, which schedulers and shutdowns send, as at Ctrl-C."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Who started the command may have it ignore one of them, as nohup and "&" do.
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._heard)
+        for number in _signals():
+            signal.signal(number, self._heard)
 
-    def _heard(self, number: int, _: Any) -> NoReturn:
-        self.signal = number
-        raise KeyboardInterrupt
+    def deafen(self) -> None:
+        """Let the exit code stand: while the interpreter ends, a signal would put its own in its place."""
+        for number in _signals():
+            signal.signal(number, signal.SIG_IGN)
+
+    def _heard(self, number: int, _: Any) -> None:
+        if not self.settled:
+            self.signal = number
+            raise KeyboardInterrupt
+
+    def observe(self, event: Event) -> None:
+        """Take notice of the end of a run."""
+        if isinstance(event, RunEnded) and event.result.ok:
+            self.settled = True
+
+
+def _signals() -> list[signal.Signals]:
+    """Return those that end a command; who started it may have it ignore one of them, as nohup and "&" do."""
+    return [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
 
 
 @contextmanager
@@ -87,8 +105,14 @@ def watch(*, quiet: bool) -> Iterator[tuple[Observer, ...]]:
     """Give the observers of this command's run; `quiet` for a command that prints one document."""
     telling = click.get_current_context().ensure_object(Telling)
     telling.log = telling.log or platform.current_settings().log
+    telling.running = True
     with watching(telling.log, quiet=quiet, debug=telling.debug) as observers:
-        yield observers
+        yield (telling.observe, *observers)
+
+
+def settle() -> None:
+    """Say that this command has done what it was to do, and only has to tell it."""
+    click.get_current_context().ensure_object(Telling).settled = True
 
 
 def advise(text: str) -> None:
