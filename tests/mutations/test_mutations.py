@@ -103,11 +103,11 @@ MUTATIONS = (
         (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
     ),
     Mutation(
-        "rejected rows are not forced to the disk",
+        "rejected rows that change no table are not forced to the disk",
         "warehouses/iceberg/store.py",
         ", *rejected]",
         "]",
-        (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
+        (f"{CRASH}::test_rows_that_are_rejected_again_are_on_the_disk_too_though_they_change_no_table",),
     ),
     Mutation(
         "a manifest counts by its name: the attempt that comes last replaces what was recorded",
@@ -143,8 +143,8 @@ MUTATIONS = (
     Mutation(
         "a ledger that does not balance is published",
         "runtime/gate.py",
-        '        faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]\n',
-        "        faults = []\n",
+        "    faults = imbalances(pipeline, node)\n",
+        "    faults = []\n",
         ("tests/runtime/test_ledger_enforced.py",),
     ),
     Mutation(

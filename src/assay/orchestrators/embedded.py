@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
+from assay.orchestrators.heartbeat import heartbeat
 from assay.runtime.execute import blocked, execute, skipped
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
@@ -38,7 +38,6 @@ from assay.sources.mendable import StandingLine
 
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
-_BEATS = 4  # so often is a lease renewed in the time for which it holds
 _AT_ONCE_SECONDS = 1.0
 """How long it may take to begin, before the plan is made again: making it reads every new file."""
 _NOTHING: Mapping[str, NodeRun] = MappingProxyType({})
@@ -73,18 +72,10 @@ class Embedded:
             asked = time.monotonic()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
-            nodes: dict[str, NodeRun] = {}
             try:
-                self._tell(RunStarted(pipeline.name, handle.id, options.as_of, len(plan.steps)))
-                if time.monotonic() - asked > _AT_ONCE_SECONDS or self.warehouse.state() != plan.state:
-                    # Others may have published, and files come, while this run waited for its turn.
-                    work = replace(work, plan=self._plan(pipeline, traced, options))
-                self.warehouse.record_plan(handle, to_record(pipeline, work.plan, traced))
-                return self._carry_out(work, nodes, began)
-            except BaseException as error:
-                if (ended := self._abandon(work, nodes, error, began)) is not None:
-                    return ended
-                if not isinstance(error, ConflictError) or not left:
+                return self._begun(work, began, partial(self._current, work, asked))
+            except ConflictError:
+                if not left:
                     raise
         raise AssertionError("the last conflict is raised")
 
@@ -101,16 +92,7 @@ class Embedded:
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self._patience)
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
-        nodes: dict[str, NodeRun] = {}
-        try:
-            self._tell(RunStarted(pipeline.name, handle.id, found.plan.options.as_of, len(found.plan.steps)))
-            # Functions were mended and files looked at again: if this ends early too, the next goes on from here.
-            self.warehouse.record_plan(handle, to_record(pipeline, found.plan, traced))
-            return self._carry_out(work, nodes, began, found.kept)
-        except BaseException as error:
-            if (ended := self._abandon(work, nodes, error, began)) is not None:
-                return ended
-            raise
+        return self._begun(work, began, lambda: found.plan, found.kept)
 
     def replay(
         self, pipeline: Pipeline, source: str, file: Path, standing: Sequence[StandingLine], options: RunOptions
@@ -147,10 +129,33 @@ class Embedded:
     def _plan(self, pipeline: Pipeline, traced: Mapping[str, Traced], options: RunOptions) -> Plan:
         return make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
 
-    def _carry_out(
-        self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime, kept: Mapping[str, NodeRun] = _NOTHING
+    def _current(self, work: Work, asked: float) -> Plan:
+        """Return the plan, made anew where others may have published, and files come, while the run waited."""
+        if time.monotonic() - asked > _AT_ONCE_SECONDS or self.warehouse.state() != work.plan.state:
+            return self._plan(work.pipeline, work.traced, work.plan.options)
+        return work.plan
+
+    def _begun(
+        self, work: Work, began: dt.datetime, current: Callable[[], Plan], kept: Mapping[str, NodeRun] = _NOTHING
     ) -> RunResult:
-        with _heartbeat(work):
+        """Carry out a run that has its lease; however it ends, the next need not wait for that."""
+        nodes: dict[str, NodeRun] = {}
+        plan = work.plan
+        try:
+            self._tell(RunStarted(work.pipeline.name, work.handle.id, plan.options.as_of, len(plan.steps)))
+            work = replace(work, plan=current())
+            # If this ends early, a resume goes on from here: with what was mended and planned since the run began.
+            self.warehouse.record_plan(work.handle, to_record(work.pipeline, work.plan, work.traced))
+            return self._carry_out(work, nodes, began, kept)
+        except BaseException as error:
+            if (ended := self._abandon(work, nodes, error, began)) is not None:
+                return ended
+            raise
+
+    def _carry_out(
+        self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime, kept: Mapping[str, NodeRun]
+    ) -> RunResult:
+        with heartbeat(work):
             _run_nodes(work, nodes, kept, self._tell)
             judged, problems = judge(work, nodes)
             nodes |= judged
@@ -277,24 +282,3 @@ def _nothing_done(pipeline: Pipeline, plan: Plan, began: dt.datetime) -> RunResu
         seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
         peak_memory_bytes=peak_memory(),
     )
-
-
-@contextmanager
-def _heartbeat(work: Work) -> Iterator[None]:
-    """Renew the lease until the block ends; a lease that was lost shows at the publish."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(work.settings.lease_seconds / _BEATS):
-            try:
-                work.warehouse.renew(work.handle)
-            except LeaseError:
-                return
-
-    thread = threading.Thread(target=beat, name="assay-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from assay.model.data import Version, is_table, name_of_table
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.rows import Free
 from assay.model.run import NodeRun
 from assay.proof.crash import Look
+from assay.runtime.gate import imbalances
 
 
 def look(engine: Engine, warehouse: Warehouse, pipeline: Pipeline) -> Look:
@@ -39,7 +39,4 @@ def _unbalanced(warehouse: Warehouse, pipeline: Pipeline) -> Iterator[str]:
     if newest is None or newest.state != "published":
         return
     for name, body in newest.nodes.items():
-        node = NodeRun.from_json(name, body)
-        if node.attempts and (node.ledger.read or node.ledger.returned):
-            grain = pipeline.nodes[name].rows if name in pipeline.nodes else Free("a file has lines, not rows")
-            yield from (f"{name}: {sentence}" for sentence in node.ledger.imbalances(grain))
+        yield from imbalances(pipeline, NodeRun.from_json(name, body))

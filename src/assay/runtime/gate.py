@@ -49,11 +49,8 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
     if node.status not in ("written", "unchanged", "computed") or node.attempts == 0:
         return []
     source = node.name in pipeline.sources
-    grain = Free("a file has lines, not rows") if source else pipeline.nodes[node.name].rows
     ledger = node.ledger
-    faults = []
-    if ledger.read or ledger.returned:
-        faults = [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
+    faults = imbalances(pipeline, node)
     # A file that is all bad is bad, however much was delivered before it. Of a table computed in part the rows that
     # stand count too: it is judged as a full run would.
     rows = ledger.returned if source else max(ledger.returned, (node.rows or 0) + ledger.rejected)
@@ -64,6 +61,16 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
             f"{settings.rejected_share:.1%} (setting rejected_share)"
         )
     return faults
+
+
+def imbalances(pipeline: Pipeline, node: NodeRun) -> list[str]:
+    """Return what does not balance in a node's ledger, a sentence each; one that was not computed has none."""
+    ledger = node.ledger
+    if not node.attempts or not (ledger.read or ledger.returned):
+        return []
+    source = node.name in pipeline.sources
+    grain = Free("a file has lines, not rows") if source else pipeline.nodes[node.name].rows
+    return [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
 
 
 def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mapping[str, NodeRun]) -> NodeRun:
