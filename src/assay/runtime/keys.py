@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from narwhals import col
 
-from assay.model.data import DataFile, Manifest, dataset_of_keys
+from assay.model.data import Manifest, dataset_of_keys
 from assay.model.ports import Destination, Frame, Session
 from assay.model.schema import Schema
 from assay.model.source import POSITION
@@ -50,7 +50,7 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
         added, removed = session.write(everything, to), tuple(file.path for file in known_files)
     kept = () if removed else known_files
     keys = session.scan(work.warehouse.root, (*kept, *added), schema, "keys")
-    manifest = _manifest(work, dataset, attempt, schema, added, removed)
+    manifest = work.manifest(dataset, schema, attempt, added, removed)
     named = keys.select(col(NUMBER).alias(surrogate), *table.key)
     return Numbered(rows.join(named, on=list(table.key), how="left"), manifest)
 
@@ -58,22 +58,3 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
 def _schema(work: Work, table: Table) -> Schema:
     traced = work.traced[table.name].schema
     return Schema.of([(NUMBER, "BIGINT"), *((name, traced[name].type) for name in table.key)])
-
-
-def _manifest(
-    work: Work, dataset: str, attempt: int, schema: Schema, added: tuple[DataFile, ...], removed: tuple[str, ...]
-) -> Manifest:
-    base = work.plan.state.versions.get(dataset)
-    return Manifest(
-        dataset=dataset,
-        attempt=attempt,
-        base=base.id if base else None,
-        changed=bool(added) or base is None,
-        schema=schema,
-        next_field_id=schema.highest_id + 1,
-        partition_by=(),
-        added=added,
-        removed=removed,
-        fingerprint="",
-        inputs={},
-    )

@@ -94,18 +94,4 @@ def _manifest(
 ) -> Manifest | None:
     if not added and not removed:
         return None
-    dataset = dataset_of_rejects(work.dataset(name))
-    base = work.plan.state.versions.get(dataset)
-    return Manifest(
-        dataset=dataset,
-        attempt=attempt,
-        base=base.id if base else None,
-        changed=True,
-        schema=QUARANTINE,
-        next_field_id=QUARANTINE.highest_id + 1,
-        partition_by=(),
-        added=added,
-        removed=removed,
-        fingerprint="",
-        inputs={},
-    )
+    return work.manifest(dataset_of_rejects(work.dataset(name)), QUARANTINE, attempt, added, removed)

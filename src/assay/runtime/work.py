@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from assay.model import graph
-from assay.model.data import DataFile, Version, dataset_of_view
+from assay.model.data import DataFile, Manifest, Version, dataset_of_view
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
 from assay.model.schema import Schema
@@ -44,6 +44,25 @@ class Work:
     def dataset(self, name: str) -> str:
         """Return the dataset of a node or source."""
         return dataset_of_view(name) if name in self.pipeline.views else dataset_of(self.pipeline, name)
+
+    def manifest(
+        self, dataset: str, schema: Schema, attempt: int, added: tuple[DataFile, ...], removed: tuple[str, ...]
+    ) -> Manifest:
+        """Return what is staged of a dataset that goes with a table or source: its rejected rows, its key map."""
+        base = self.plan.state.versions.get(dataset)
+        return Manifest(
+            dataset=dataset,
+            attempt=attempt,
+            base=base.id if base else None,
+            changed=bool(added) or bool(removed) or base is None,
+            schema=schema,
+            next_field_id=schema.highest_id + 1,
+            partition_by=(),
+            added=added,
+            removed=removed,
+            fingerprint="",
+            inputs={},
+        )
 
     def base(self, name: str) -> Version | None:
         """Return the version that a table or source had when the run was planned."""
