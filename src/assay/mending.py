@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay import platform, queries
 from assay.model.data import dataset_of_source
@@ -17,6 +17,9 @@ from assay.model.run import RunResult
 from assay.model.source import Csv
 from assay.settings import Settings
 from assay.sources.mendable import StandingLine, write_mendable
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def export(
     one delivered file. Raises UsageError where there are none, or where files with different columns brought them.
     """
     found, name = _source(pipeline, source)
-    lines = [line for line in _standing(found, name, warehouse) if delivery in (None, line.file)]
+    lines = [line for line in _standing(found, name, platform.connect(warehouse)) if delivery in (None, line.file)]
     slices = platform.stored(warehouse).state().slices.get(dataset_of_source(found.name, name), ())
     headers = {part.name: part.header for part in slices}
     of_lines = {headers[line.file]: line.file for line in lines}
@@ -84,13 +87,15 @@ def replay(
     is computed anew, a source whose declaration has changed is read again. Raises UsageError for a file that mends
     other lines than those that stand in the quarantine.
     """
+    # Held to the end: it keeps every vacuum from the lines that are mended, until a run has loaded them.
+    reader = platform.connect(warehouse)
     before = _everything(warehouse)
     arguments = platform.RunArguments(warehouse=warehouse, settings=settings, observers=observers)
     if mended is None:
         done = Replayed(platform.run(pipeline, **arguments))
     else:
         found, name = _source(pipeline, source)
-        standing = _standing(found, name, warehouse)
+        standing = _standing(found, name, reader)
         result, sorted_lines = platform.replay_lines(found, name, Path(mended), standing, **arguments)
         done = Replayed(result, again=sorted_lines.again, bad=sorted_lines.bad)
     after = _everything(warehouse)
@@ -113,9 +118,8 @@ def _everything(warehouse: platform.Location | None) -> set[tuple[Any, ...]]:
     return set(queries.query(query, warehouse)[1])
 
 
-def _standing(pipeline: Pipeline, source: str, warehouse: platform.Location | None) -> list[StandingLine]:
-    connection = platform.connect(warehouse)
-    rows = connection.execute(
+def _standing(pipeline: Pipeline, source: str, reader: DuckDBPyConnection) -> list[StandingLine]:
+    rows = reader.execute(
         "select q.source_file, q.line, q.raw, q.raw_encoding from meta.quarantine q join meta.run r on r.id = q.run "
         "where q.stands and q.node = ? and r.pipeline = ? and q.raw is not null order by 1, 2",
         [source, pipeline.name],

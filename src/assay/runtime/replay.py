@@ -65,7 +65,7 @@ def sort_mended(
         # Row by row they stand as the lines do that they mend, so that each can be told from its row.
         mended = sorted(lines_of_file, key=lambda each: known[each.mark].line)
         content = content_of(source, header, [each.text for each in mended])
-        # Named by its content: called again, also after a crash, it is the same file.
+        # Named by its content: called again, also after a crash, it is the same delivery.
         slice_name = f"{file}.mended-{hashlib.sha256(content).hexdigest()[:8]}"
         kept = warehouse.keep_delivery(dataset, slice_name, content)
         mended_lines = tuple(known[each.mark].line for each in mended)

@@ -35,7 +35,9 @@ class References:
 
     paths: frozenset[str]
     locations: frozenset[str]
-    """Where the metadata of tables begins, as it is recorded."""
+    """Where the metadata of tables begins, and where the files of slices are, as it is recorded."""
+    plans: str
+    """What runs are to do that work or can be resumed, as it is recorded: they need the files that it names."""
     ended: frozenset[int]
     """Runs that neither work nor can be resumed: what they left and nobody refers to is garbage."""
 
@@ -92,13 +94,16 @@ def references(connection: Connection) -> References:
     paths |= {*connection.execute(select(QUARANTINE_FILES.c.path)).scalars()}
     for files in connection.execute(select(VERSIONS.c.metadata_files)).scalars():
         paths |= {*files}
-    locations = select(VERSIONS.c.metadata_location).where(VERSIONS.c.metadata_location.is_not(None))
+    metadata = select(VERSIONS.c.metadata_location).where(VERSIONS.c.metadata_location.is_not(None))
+    locations = {*connection.execute(union(metadata, select(SLICES.c.path))).scalars()}
     newest = select(func.max(RUNS.c.id)).group_by(RUNS.c.pipeline)
     resumable = select(RUNS.c.id).where(RUNS.c.id.in_(newest), RUNS.c.state.in_(("failed", "staged")))
     active = {*lease.at_work(connection), *connection.execute(resumable).scalars()}
+    plans = connection.execute(select(cast(RUNS.c.plan, String)).where(RUNS.c.id.in_(active))).scalars()
     return References(
         frozenset(paths),
-        frozenset(connection.execute(locations).scalars()),
+        frozenset(locations),
+        "\n".join(plans),
         frozenset({0, *connection.execute(select(RUNS.c.id)).scalars()} - active),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 
@@ -16,6 +15,7 @@ READERS = f"{OWN}/readers"
 
 _UUID = "[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 _DATA = re.compile(rf"(?:.+/data|{OWN}/.+)/(?:tmp_)?(\d+)-[0-9-]+-[0-9a-f]{{8}}-{_UUID}\.parquet")
+_DELIVERY = re.compile(rf"{OWN}/deliveries/[^/]+/.+-[0-9a-f]{{8}}-{_UUID}")
 _METADATA = re.compile(rf".+/metadata/(?:.+-)?(\d{{8}})-{_UUID}(?:-m0\.avro|\.avro|\.metadata\.json)")
 
 
@@ -35,9 +35,14 @@ def deliveries_folder(dataset: str) -> str:
     return f"{OWN}/deliveries/{_safe(dataset.removeprefix(SOURCE))}"
 
 
-def file_name(name: str) -> str:
-    """Return a name for a file, whatever the name it is made of holds; equal names give equal ones."""
-    return f"{_safe(name.lower())[-100:]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+def delivery_name(name: str) -> str:
+    """Return a new name for a delivery's file, whatever the name of the delivery holds."""
+    return f"{_safe(name.lower())[-100:]}-{uuid.uuid4()}"
+
+
+def is_delivery(path: str) -> bool:
+    """Return whether a file of the lake is one that a source has read from here."""
+    return _DELIVERY.fullmatch(path) is not None
 
 
 def table_folder(dataset: str) -> str:

@@ -63,7 +63,7 @@ def _files(root: Path) -> Iterator[tuple[str, int]]:
         for name in names:
             path = Path(folder, name)
             place = path.relative_to(root).as_posix()
-            if layout.run_of(place) is not None:
+            if layout.run_of(place) is not None or layout.is_delivery(place):
                 try:
                     yield place, path.stat().st_size
                 except FileNotFoundError:
@@ -87,11 +87,11 @@ def _decide(
     rows = vacuuming.forget(connection, oldest, retention, now, quarantine=not held)
     _trim(connection, str(root), write=write)
     kept = vacuuming.references(connection)
-    paths = kept.paths | {location.removeprefix(f"{root}/") for location in kept.locations}
+    needed, known = _paths(root, kept), _paths(root, before)
     gone = {
-        path: _kind(path, path in before.paths)
+        path: _kind(path, path in known)
         for path in found
-        if path not in paths and layout.run_of(path) in kept.ended
+        if path not in needed and _is_left(path, kept, replaying=bool(held))
     }
     kinds: dict[Kind, Removed] = {}
     for kind in ("data", "metadata", "quarantine", "leftover"):
@@ -120,6 +120,21 @@ def _trim(connection: Connection, root: str, *, write: bool) -> None:
             catalog.swap_pointer(connection, namespace, table, location, trimmed)
             same = (VERSIONS.c.dataset == dataset) & (VERSIONS.c.metadata_location == location)
             connection.execute(update(VERSIONS).where(same).values(metadata_location=trimmed))
+
+
+def _paths(root: Path, referred: vacuuming.References) -> frozenset[str]:
+    """Return all files that are referred to, relative to the lake."""
+    return referred.paths | {location.removeprefix(f"{root}/") for location in referred.locations}
+
+
+def _is_left(path: str, kept: vacuuming.References, *, replaying: bool) -> bool:
+    """Return whether a file that nothing refers to is of no run that may still do so.
+
+    A delivery is kept here before its run begins, by one who reads the lake until the run has ended.
+    """
+    if layout.is_delivery(path):
+        return not replaying and path not in kept.plans
+    return layout.run_of(path) in kept.ended
 
 
 def _kind(path: str, was_kept: bool) -> Kind:
