@@ -16,7 +16,7 @@ from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Verified
+from assay.model.published import Verified
 from assay.model.run import RunOptions, RunResult
 from assay.model.source import is_text
 from assay.model.vacuum import Retention, Vacuumed
@@ -186,9 +186,8 @@ def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None =
     """
     from assay.engines.duckdb.reader import open_reader
 
-    lake = stored(warehouse)
-    state, hold = lake.open(at)
-    return open_reader(lake.root, state, lake.control_rows(), hold.close)
+    found = stored(warehouse)
+    return open_reader(found.open(at), found.control_rows())
 
 
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:

@@ -143,7 +143,8 @@ def _findings(
 
 def _published(lake: Path) -> Published:
     found = platform.stored(lake)
-    return Published(found.root, found.state())
+    state = found.state()
+    return Published(found.local([file for version in state.versions.values() for file in version.files]), state)
 
 
 @contextmanager

@@ -61,15 +61,14 @@ def diff(
     """
     from assay.engines.duckdb import difference, reader
 
-    lake = platform.stored(warehouse)
-    (earlier, hold_earlier), (later, hold_later) = lake.open(before), lake.open(after)
-    with closing(hold_earlier), closing(hold_later):
-        old, new = _tables(earlier.versions), _tables(later.versions)
+    stored = platform.stored(warehouse)
+    with closing(stored.open(before)) as earlier, closing(stored.open(after)) as later:
+        old, new = _tables(earlier.state.versions), _tables(later.state.versions)
         names = in_order(old | new)
         if table is not None:
             names = [_named(table, names)]
         connection, rows = reader.connected(), limit if table is not None else 0
-        found = [difference.compare(connection, lake.root, old.get(n), new.get(n), rows=rows) for n in names]
+        found = [difference.compare(connection, later.root, old.get(n), new.get(n), rows=rows) for n in names]
     return [each for each in found if each.differs]
 
 

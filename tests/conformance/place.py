@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.model.data import Manifest
-from assay.model.ports import Destination, Engine, Publication, RunHandle, State, Warehouse
+from assay.model.ports import Destination, Engine, Publication, RunHandle, Warehouse
+from assay.model.published import State
 from assay.model.run import NodeRun, RunResult, RunState
 from assay.model.schema import Schema
 from assay.transform.sql import sql

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from narwhals import LazyFrame
 
-from assay.model.data import DataFile, Manifest, TableMetadata, Version
+from assay.model.data import DataFile, Manifest, TableMetadata
 from assay.model.past import PastRun, RecordedRun, Undone
+from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
 from assay.model.run import NodeRun, RunResult
 from assay.model.schema import Schema
 from assay.model.source import Csv, Slice
@@ -130,22 +131,6 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that is published, read in one query."""
-
-    versions: Mapping[str, Version]
-    """By dataset."""
-    slices: Mapping[str, tuple[Slice, ...]]
-    """By source dataset, in order of their numbers."""
-    owners: Mapping[str, str]
-    """Dataset -> pipeline that writes it."""
-    undone: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
-    """Source dataset -> name and sha256 of the deliveries that an undo took away."""
-    seq: int = field(default=0, compare=False)
-    """The number of the last publish that is seen; other pipelines' publishes count too."""
-
-
-@dataclass(frozen=True, slots=True)
 class RunHandle:
     """A run under way: its number and the token that fences it."""
 
@@ -164,37 +149,6 @@ class Publication:
     reads: Mapping[str, int | None]
     """The plan-time version of every dataset read or written; None where there was none."""
     result: RunResult
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """A file of a dataset, and how long it was part of it."""
-
-    file: DataFile
-    schema: Schema
-    """The columns that it was written with."""
-    since: int
-    """The run that brought it."""
-    until: int | None
-    """The run that took it away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a look at every published byte found."""
-
-    files: int
-    bytes: int
-    damaged: tuple[str, ...]
-    """Files that are not there, or not as they were written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A small table in memory."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
 
 
 class Warehouse(Protocol):
@@ -237,6 +191,12 @@ class Warehouse(Protocol):
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
         """Return what a run has staged, by dataset; only of the datasets named, where some are."""
 
+    def make_room(self, shapes: Sequence[TableShape]) -> None:
+        """See to it that tables of these shapes can be published; raises UsageError that names what has to be done."""
+
+    def local(self, files: Iterable[DataFile]) -> str:
+        """Return the folder under which these files can be read; those that are kept elsewhere are brought there."""
+
     def folder(self, dataset: str, run: int) -> str:
         """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
 
@@ -245,6 +205,12 @@ class Warehouse(Protocol):
 
     def remove(self, files: Iterable[DataFile]) -> None:
         """Remove files that were written and that nothing refers to."""
+
+    def open(self, at: int | dt.datetime | None = None) -> Opened:
+        """Read a published state, and hold it against every vacuum; `at` is the last run seen, or the time."""
+
+    def verify(self) -> Verified:
+        """Read all that is published, and compare it with what was written."""
 
     def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
         """Keep a file that a source is to read as long as its slice stands, and return its path."""

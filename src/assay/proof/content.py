@@ -10,7 +10,8 @@ from narwhals import col
 
 from assay.model.data import Version, dataset_of_keys
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Frame, Session, State
+from assay.model.ports import Frame, Session
+from assay.model.published import State
 from assay.model.schema import Schema
 from assay.proof.evidence import Difference, Row
 from assay.proof.numbers import Numbers

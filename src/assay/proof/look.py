@@ -22,7 +22,9 @@ def look(engine: Engine, warehouse: Warehouse, pipeline: Pipeline) -> Look:
     with engine.session() as session:
         for version in versions:
             name = name_of_table(version.dataset)
-            tables[name] = session.digest(session.scan(warehouse.root, version.files, version.schema, name))
+            tables[name] = session.digest(
+                session.scan(warehouse.local(version.files), version.files, version.schema, name)
+            )
             wrong += _miscounted(version, tables[name])
     return Look(tables, (), tuple(wrong))
 

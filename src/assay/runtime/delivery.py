@@ -11,7 +11,7 @@ from typing import assert_never
 from assay.model.data import dataset_of_source
 from assay.model.errors import SourceError, UsageError
 from assay.model.pipeline import Pipeline
-from assay.model.ports import State
+from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.source import Csv, Frozen, Mended, Slice
 from assay.sources import files, lines

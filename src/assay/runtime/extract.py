@@ -82,9 +82,9 @@ def _same_as_published(
     schema = stored_schema(work, name)
     if schema != base.schema:
         return False
-    root = work.warehouse.root
-    before = session.scan(root, [file for file in base.files if file.slice in plan.to_read], schema, "published")
-    if not session.same_rows(session.scan(root, added, schema, "read"), before):
+    stood = [file for file in base.files if file.slice in plan.to_read]
+    before = work.scan(session, stood, schema, "published")
+    if not session.same_rows(work.scan(session, added, schema, "read"), before):
         return False
     work.warehouse.remove(added)
     return True

@@ -11,7 +11,8 @@ from narwhals import Expr
 from assay.model.data import Version
 from assay.model.fate import Kind, Place, Rejected, Step
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Frame, Life, Session, State, Warehouse
+from assay.model.ports import Frame, Session, Warehouse
+from assay.model.published import Life, State
 from assay.model.rows import Groups
 from assay.model.schema import Schema
 from assay.model.source import PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE, Csv, Slice, Source
@@ -72,7 +73,7 @@ class Follower:
         version = self.state.versions.get(dataset_of(self.pipeline, table.name))
         if version is None:
             return Step(table.name, "unknown", reasons=("it has never been published",))
-        stored = self.session.scan(self.functions.warehouse.root, version.files, version.schema, table.name)
+        stored = self.functions.scan(version, version.schema, table.name)
         match = self._match(version.schema.names, position)
         grouped = isinstance(table.rows, Groups)
         if match is not None and not (grouped and POSITION not in version.schema):
@@ -187,8 +188,9 @@ def span(session: Session, warehouse: Warehouse, dataset: str, match: Expr) -> t
         if POSITION not in schema:
             continue
         files = list({life.file.path: life.file for life in lives}.values())
-        rows = session.scan(warehouse.root, files, schema, "lives").filter(match).select(POSITION)
-        paths = set(session.files_with(warehouse.root, files, schema, rows, (POSITION,)))
+        root = warehouse.local(files)
+        rows = session.scan(root, files, schema, "lives").filter(match).select(POSITION)
+        paths = set(session.files_with(root, files, schema, rows, (POSITION,)))
         found += [life for life in lives if life.file.path in paths]
     return _unbroken(sorted(found, key=lambda life: life.since))
 

@@ -6,8 +6,10 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assay.model.data import Version
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Frame, Session, State, Warehouse
+from assay.model.ports import Frame, Session, Warehouse
+from assay.model.published import State
 from assay.model.run import Run
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
@@ -63,8 +65,11 @@ class Functions:
         seen = self.traced[name].seen
         if version is None or any(c.name not in version.schema for c in seen):
             return None
-        columns = Schema(tuple(version.schema[c.name] for c in seen))
-        return self.session.scan(self.warehouse.root, version.files, columns, name)
+        return self.scan(version, Schema(tuple(version.schema[c.name] for c in seen)), name)
+
+    def scan(self, version: Version, columns: Schema, name: str) -> Frame:
+        """Open a published version with just the given columns."""
+        return self.session.scan(self.warehouse.local(version.files), version.files, columns, name)
 
     def _as_of(self, node: Node) -> dt.date:
         version = self.state.versions.get(dataset_of(self.pipeline, node.name)) if isinstance(node, Table) else None

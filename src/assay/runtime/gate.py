@@ -121,12 +121,12 @@ def _gained(
     if (here in staged and staged[here].removed) or (there in staged and staged[there].removed and not stay):
         return None
     added = staged[here].added if here in staged else ()
-    return session.scan(work.warehouse.root, added, base.schema, table.name)
+    return work.scan(session, added, base.schema, table.name)
 
 
 def _open(work: Work, name: str, session: Session) -> Frame:
     found = would_be(work, name)
     if found is None:
         # A table that was never published and is not selected now has no rows to judge by.
-        return session.scan(work.warehouse.root, (), work.traced[name].stored, name)
-    return session.scan(work.warehouse.root, found.files, found.schema, name)
+        return work.scan(session, (), work.traced[name].stored, name)
+    return work.scan(session, found.files, found.schema, name)

@@ -34,7 +34,7 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     base = work.plan.state.versions.get(dataset)
     schema = _schema(work, table)
     known_files = base.files if base else ()
-    known = session.scan(work.warehouse.root, known_files, schema, "known_keys")
+    known = work.scan(session, known_files, schema, "known_keys")
     order = [POSITION] if POSITION in work.traced[table.name].schema else []
     wanted = rows.select(*dict.fromkeys((*table.key, *order)))
     fresh = session.hold(wanted.join(known.select(*table.key), on=list(table.key), how="anti"))
@@ -46,10 +46,11 @@ def number(work: Work, table: Table, surrogate: str, session: Session, rows: Fra
     added = session.write(numbered, to)
     removed: tuple[str, ...] = ()
     if len(known_files) >= _MOST_FILES and added:
-        everything = session.scan(work.warehouse.root, (*known_files, *added), schema, "all_keys")
+        files = (*known_files, *added)
+        everything = work.scan(session, files, schema, "all_keys")
         added, removed = session.write(everything, to), tuple(file.path for file in known_files)
-    kept = () if removed else known_files
-    keys = session.scan(work.warehouse.root, (*kept, *added), schema, "keys")
+    stand = added if removed else (*known_files, *added)
+    keys = work.scan(session, stand, schema, "keys")
     manifest = work.manifest(dataset, schema, attempt, added, removed)
     named = keys.select(col(NUMBER).alias(surrogate), *table.key)
     return Numbered(rows.join(named, on=list(table.key), how="left"), manifest)

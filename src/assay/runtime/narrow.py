@@ -125,7 +125,7 @@ def affected_keys(work: Work, table: Table, scope: Scope, session: Session) -> F
     frames = []
     for n, delta in enumerate(scope.deltas.values()):
         columns = Schema(tuple(delta.schema[name] for name in table.key))
-        frames.append(session.scan(work.warehouse.root, delta.files, columns, f"delta_{n}"))
+        frames.append(work.scan(session, delta.files, columns, f"delta_{n}"))
     every = nw.concat(frames) if len(frames) > 1 else frames[0]
     return session.hold(every.group_by(*table.key).agg(_assay_n=nw.len()).select(*table.key))
 
@@ -137,9 +137,10 @@ def _keys_of_period(work: Work, table: Table, session: Session) -> Frame:
     places = [(data.files, data.schema) for data in found if data is not None]
     places += [(base.files, base.schema)] if base is not None else []
     frames = [
-        session.scan(work.warehouse.root, files, Schema((schema[period.column],)), f"period_{n}").filter(period.holds)
+        work.scan(session, files, Schema((schema[period.column],)), f"period_{n}")
         for n, (files, schema) in enumerate(places)
     ]
+    frames = [frame.filter(period.holds) for frame in frames]
     return session.hold(nw.concat(frames).group_by(period.column).agg(_assay_n=nw.len()).select(period.column))
 
 

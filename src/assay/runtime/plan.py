@@ -11,7 +11,7 @@ from assay.model.check import FreshWithin, Reconciles, References
 from assay.model.data import IN_PART, Version, dataset_of_source, dataset_of_table
 from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
-from assay.model.ports import State
+from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.table import Table, View
 from assay.runtime.delivery import SourcePlan, plan_source

@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.model.data import dataset_of_source
 from assay.model.pipeline import Pipeline
-from assay.model.ports import State
+from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.source import Mended, slice_from_json
 from assay.runtime.delivery import SourcePlan

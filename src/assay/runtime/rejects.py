@@ -34,9 +34,8 @@ def rejects_of_table(
     base = _base(work, table.name)
     if not base or scope.mode == "new":
         return _manifest(work, table.name, attempt, new, ())
-    root = work.warehouse.root
-    before = session.scan(root, base, QUARANTINE, "rejected")
-    now = session.scan(root, new, QUARANTINE, "rejected_now")
+    before = work.scan(session, base, QUARANTINE, "rejected")
+    now = work.scan(session, new, QUARANTINE, "rejected_now")
     carried: tuple[DataFile, ...] = ()
     if keys is not None:
         kinds = Schema(tuple(work.traced[table.name].schema[name] for name in scope.on))
@@ -44,7 +43,7 @@ def rejects_of_table(
         if scalar(session, others.select(nw.len())) == sum(file.rows for file in base):
             return _manifest(work, table.name, attempt, new, ())
         carried = session.write(others, _to(work, attempt))
-        now = session.scan(root, (*carried, *new), QUARANTINE, "rejected_now")
+        now = work.scan(session, (*carried, *new), QUARANTINE, "rejected_now")
     if _same(session, before, now):
         return None
     return _manifest(work, table.name, attempt, (*carried, *new), tuple(file.path for file in base))
@@ -68,7 +67,7 @@ def rejects_of_source(
     carried: list[DataFile] = []
     for file in gone:
         if file.slice is not None and file.slice in mended and file.slice not in left:
-            rows = session.scan(work.warehouse.root, [file], QUARANTINE, "bad_lines")
+            rows = work.scan(session, [file], QUARANTINE, "bad_lines")
             rows = rows.filter(~col("line").is_in(sorted(mended[file.slice])))
             carried += (replace(kept, slice=file.slice) for kept in session.write(rows, _to(work, attempt)))
     return _manifest(work, name, attempt, (*carried, *new), tuple(file.path for file in gone))

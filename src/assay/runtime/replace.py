@@ -49,7 +49,7 @@ def adds_to(work: Work, table: Table, session: Session, rows: Frame) -> bool:
     if scalar(session, rows.filter(unknown).select(nw.len())):
         # Null equals null in a key, and no join knows it.
         return False
-    published = session.scan(work.warehouse.root, base.files, base.schema, "published")
+    published = work.scan(session, base.files, base.schema, "published")
     if isinstance(table.keep, FirstInSource):
         ((last,),) = session.fetch(published.select(col(POSITION).max()))
         ((first,),) = session.fetch(rows.select(col(POSITION).min()))
@@ -67,7 +67,7 @@ def replace_rows(
         return _whole(work, table, session, new, attempt)
     if scope.mode == "new":
         return _added(work, table, session, new, new.frame, attempt)
-    published = session.scan(work.warehouse.root, base.files, base.schema, "published")
+    published = work.scan(session, base.files, base.schema, "published")
     if keys is not None:
         published = session.hold(published.join(keys, on=list(scope.on), how="semi"))
     count = scalar(session, published.select(nw.len())) if keys is not None else base.rows
@@ -111,10 +111,10 @@ def _added(work: Work, table: Table, session: Session, change: Changes, rows: Fr
 def _touched(work: Work, table: Table, session: Session, change: Changes, touched: Touched, attempt: int) -> Replaced:
     """Write anew the files that hold an affected key: their other rows are carried over as they are."""
     base = _published(work, table)
-    root = work.warehouse.root
-    paths = session.files_with(root, base.files, base.schema, touched.keys, touched.on)
+    paths = session.files_with(work.warehouse.local(base.files), base.files, base.schema, touched.keys, touched.on)
     replaced = [file for file in base.files if file.path in set(paths)]
-    others = session.scan(root, replaced, base.schema, "replaced").join(touched.keys, on=list(touched.on), how="anti")
+    others = work.scan(session, replaced, base.schema, "replaced")
+    others = others.join(touched.keys, on=list(touched.on), how="anti")
     carried = scalar(session, others.select(nw.len()))
     rows = nw.concat([session.cast(others, base.schema), session.cast(change.frame, base.schema)])
     files = session.write(rows, _to(work, table, base.schema, attempt))
@@ -122,7 +122,7 @@ def _touched(work: Work, table: Table, session: Session, change: Changes, touche
     seen = Schema(tuple(base.schema[c.name] for c in work.traced[table.name].seen))
     both = nw.concat([session.cast(touched.rows, seen), session.cast(change.frame, seen)])
     folder = work.warehouse.folder(dataset_of_delta(work.dataset(table.name)), work.handle.id)
-    delta = session.write(both, Destination(root, folder, work.prefix(attempt), seen, temporary=True))
+    delta = session.write(both, Destination(work.warehouse.root, folder, work.prefix(attempt), seen, temporary=True))
     return Replaced(change, base.schema, files, paths, (*kept, *files), _rows(files) - carried, delta)
 
 

@@ -10,7 +10,8 @@ from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset
 from assay.model.errors import UsageError
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
-from assay.model.ports import State, Warehouse
+from assay.model.ports import Warehouse
+from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.runtime.delivery import plan_source

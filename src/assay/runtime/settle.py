@@ -58,7 +58,7 @@ def settle(
         rows = judged.returned - judged.rejected
         base = work.base(table.name) if by_new else None
         if base is not None:
-            taken = session.scan(work.warehouse.root, base.files, base.schema, "published").select(*table.key)
+            taken = work.scan(session, base.files, base.schema, "published").select(*table.key)
             frame = session.hold(frame.join(taken, on=list(table.key), how="anti"))
         standing = account.scalar(session, frame.select(nw.len())) if base is not None else rows
         frame, surplus = _deduplicated(work, table, session, frame)

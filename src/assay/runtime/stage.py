@@ -132,10 +132,10 @@ def _own_verdicts(
         blocking = [set(c.columns) for c in own if isinstance(c, Unique) and c.action == "block"]
         if columns and set(columns) not in blocking:
             own.append(unique(*columns))
-    whole = session.scan(work.warehouse.root, replaced.stands, replaced.schema, table.name)
+    whole = work.scan(session, replaced.stands, replaced.schema, table.name)
     touched = whole
     if scope.mode == "new" and table.key:
-        touched = session.scan(work.warehouse.root, replaced.added, replaced.schema, table.name)
+        touched = work.scan(session, replaced.added, replaced.schema, table.name)
     elif keys is not None:
         touched = replaced.change.frame
     as_of = work.plan.options.as_of

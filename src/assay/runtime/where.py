@@ -33,8 +33,8 @@ def _delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, .
     match = follower.sought.matches(version.schema.names, _keys(follower)) if version else None
     if version is None or match is None:
         return []
-    rows = follower.session.scan(follower.functions.warehouse.root, version.files, version.schema, source).filter(match)
-    wanted = rows.select(POSITION, SOURCE_FILE, EXTRACTED_ON).sort(POSITION).head(limit + 1)
+    rows = follower.functions.scan(version, version.schema, source)
+    wanted = rows.filter(match).select(POSITION, SOURCE_FILE, EXTRACTED_ON).sort(POSITION).head(limit + 1)
     return follower.session.fetch(wanted)
 
 
@@ -43,9 +43,8 @@ def _once_delivered(follower: Follower, source: str, limit: int) -> list[tuple[A
     for life in follower.functions.warehouse.lives(dataset_of_source(follower.pipeline.name, source)):
         match = follower.sought.matches(life.schema.names, _keys(follower))
         if match is not None and life.until is not None:
-            rows = follower.session.scan(follower.functions.warehouse.root, [life.file], life.schema, source).filter(
-                match
-            )
+            root = follower.functions.warehouse.local([life.file])
+            rows = follower.session.scan(root, [life.file], life.schema, source).filter(match)
             for row in follower.session.fetch(rows.select(POSITION, SOURCE_FILE, EXTRACTED_ON).head(limit)):
                 found[row[0]] = row
     return [found[position] for position in sorted(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.model import graph
@@ -64,6 +64,10 @@ class Work:
             inputs={},
         )
 
+    def scan(self, session: Session, files: Sequence[DataFile], schema: Schema, name: str) -> Frame:
+        """Open stored files of the warehouse, all written with these columns."""
+        return session.scan(self.warehouse.local(files), files, schema, name)
+
     def base(self, name: str) -> Version | None:
         """Return the version that a table or source had when the run was planned."""
         return self.plan.state.versions.get(self.dataset(name))
@@ -87,7 +91,7 @@ class Dataset:
     def open(self, work: Work, session: Session, columns: Schema, alias: str) -> Frame:
         """Open the dataset with just the given columns."""
         stored = Schema(tuple(self.schema[column.name] for column in columns))
-        return session.scan(work.warehouse.root, self.files, stored, alias)
+        return work.scan(session, self.files, stored, alias)
 
 
 def versions_of(work: Work, name: str) -> dict[str, int]:

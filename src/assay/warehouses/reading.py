@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.past import PastRun, RecordedRun
-from assay.model.ports import Life, Rows, State
+from assay.model.published import Life, Rows, State
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.warehouses import serial, vacuuming

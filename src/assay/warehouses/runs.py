@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from assay.model.data import Manifest
-from assay.model.errors import LeaseError, WarehouseError
-from assay.model.past import PastRun, RecordedRun
-from assay.model.ports import Life, Rows, RunHandle
+from assay.model.errors import LeaseError, WarehouseError, describe
+from assay.model.past import PastRun, RecordedRun, Undone
+from assay.model.ports import RunHandle
+from assay.model.published import Life, Rows
 from assay.model.run import NodeRun, RunResult
-from assay.warehouses import lease, publishing, reading
+from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.serial import manifest_to_json
 
@@ -45,6 +46,12 @@ class RunRecords(ABC):
     @abstractmethod
     def _is_made(self) -> bool:
         """Return whether the control tables are there."""
+
+    @abstractmethod
+    def _write_undo(
+        self, connection: Connection, handle: RunHandle, undone: undoing.UndoneRuns
+    ) -> dict[str, int | None]:
+        """Bring back what stood before some runs; return the rows of each table. WarehouseError where any is gone."""
 
     def newest(self, pipeline: str) -> RecordedRun | None:
         """Return the newest run of a pipeline."""
@@ -106,6 +113,20 @@ class RunRecords(ABC):
             found = reading.read_manifests(connection, run, datasets)
         self._staged |= {(run, dataset): manifest for dataset, manifest in found.items()}
         return found
+
+    def undo(self, run: int | None, *, patience: float) -> Undone:
+        """Bring back what stood before a run and all later ones of its pipeline: of the newest, without a number."""
+        with self._reading() as connection:
+            undone = undoing.undone_runs(connection, run)
+        handle = self._leased(undone.pipeline, self._taker(undone.pipeline, undone.plan()), patience)
+        try:
+            with self._writing() as connection:
+                undone = undoing.undone_runs(connection, run)
+                tables = self._write_undo(connection, handle, undone)
+        except BaseException as error:
+            self.close_run(handle, RunResult.failed(handle.id, undone.pipeline, describe(error)))
+            raise
+        return Undone(handle.id, undone.runs, tables)
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""

@@ -27,10 +27,24 @@ class Change:
     """The version that comes back; None where there was none, so that the dataset goes."""
 
 
-def undone_runs(connection: Connection, run: int | None) -> tuple[str, list[int], int]:
-    """Return the pipeline of a run, it and its later published runs, and the number of its publish.
+@dataclass(frozen=True, slots=True)
+class UndoneRuns:
+    """What an undo takes back: a run and the later ones of its pipeline."""
 
-    Without a run, of the newest published one. Raises UsageError for a run that has published nothing that stands.
+    pipeline: str
+    runs: tuple[int, ...]
+    seq: int
+    """The number of the first one's publish."""
+
+    def plan(self) -> dict[str, Any]:
+        """Return what is recorded as the plan of the undo."""
+        return {"as_of": dt.datetime.now(dt.UTC).date().isoformat(), "undo": list(self.runs)}
+
+
+def undone_runs(connection: Connection, run: int | None) -> UndoneRuns:
+    """Return what undoing a run takes back; without a number, of the newest published one.
+
+    Raises UsageError for a run that has published nothing that stands.
     """
     published = select(RUNS).where(RUNS.c.state == "published", RUNS.c.seq.is_not(None))
     query = published.order_by(RUNS.c.seq.desc()).limit(1) if run is None else published.where(RUNS.c.id == run)
@@ -40,23 +54,23 @@ def undone_runs(connection: Connection, run: int | None) -> tuple[str, list[int]
         raise UsageError(f"{what}; nothing to undo. `assay history` lists the runs.")
     vacuuming.refuse_forgotten(connection, row.seq - 1, f"What stood before run {row.id}")
     later = published.where(RUNS.c.pipeline == row.pipeline, RUNS.c.seq >= row.seq).order_by(RUNS.c.seq)
-    return row.pipeline, [int(found.id) for found in connection.execute(later)], int(row.seq)
+    return UndoneRuns(row.pipeline, tuple(int(found.id) for found in connection.execute(later)), int(row.seq))
 
 
-def changes(connection: Connection, pipeline: str, seq: int) -> list[Change]:
-    """Return what brings a pipeline's datasets back to what they were before publish `seq`.
+def changes(connection: Connection, undone: UndoneRuns) -> list[Change]:
+    """Return what brings a pipeline's datasets back to what they were before the runs.
 
     Key maps stay as they are: a natural key keeps its number for ever.
     """
     touched = select(VERSIONS.c.dataset).join(RUNS, RUNS.c.id == VERSIONS.c.run)
-    touched = touched.where(RUNS.c.pipeline == pipeline, VERSIONS.c.seq >= seq).distinct()
+    touched = touched.where(RUNS.c.pipeline == undone.pipeline, VERSIONS.c.seq >= undone.seq).distinct()
     found = []
     for dataset in sorted(connection.execute(touched).scalars()):
         if dataset.startswith(KEYS):
             continue
         newest = select(VERSIONS).where(VERSIONS.c.dataset == dataset).order_by(VERSIONS.c.seq.desc()).limit(1)
         now = dict(connection.execute(newest).mappings().one())
-        before = connection.execute(newest.where(VERSIONS.c.seq < seq)).mappings().one_or_none()
+        before = connection.execute(newest.where(VERSIONS.c.seq < undone.seq)).mappings().one_or_none()
         then = None if before is None or is_gone(dict(before)) else dict(before)
         if then is not None or not is_gone(now):
             found.append(Change(dataset, now, then))
@@ -73,16 +87,16 @@ def restored(found: list[Change]) -> dict[str, int | None]:
     return {name_of_table(c.dataset): c.then["row_count"] if c.then else None for c in found if is_table(c.dataset)}
 
 
-def write(connection: Connection, handle: RunHandle, runs: list[int], seq: int, found: list[Change]) -> None:
+def write(connection: Connection, handle: RunHandle, undone: UndoneRuns, found: list[Change]) -> None:
     """Write the run that undoes others: versions, pointers, files, slices, and what is not to be loaded again."""
     new = int(connection.execute(select(func.max(RUNS.c.seq))).scalar_one()) + 1
     back = {change.dataset: change.then["run"] for change in found if change.then is not None}
     for change in found:
         _write_version(connection, handle.id, new, change, back)
         for table in (FILES, SLICES):
-            _bring_back(connection, table, change.dataset, seq, new, handle.id)
-    _keep_others_current(connection, handle.id, runs, {change.dataset for change in found})
-    connection.execute(update(RUNS).where(RUNS.c.id.in_(runs)).values(state="undone"))
+            _bring_back(connection, table, change.dataset, undone.seq, new, handle.id)
+    _keep_others_current(connection, handle.id, undone.runs, {change.dataset for change in found})
+    connection.execute(update(RUNS).where(RUNS.c.id.in_(undone.runs)).values(state="undone"))
     tables = {name: {"status": "written", "rows": rows} for name, rows in restored(found).items()}
     lease.release(connection, handle)
     connection.execute(
@@ -92,7 +106,13 @@ def write(connection: Connection, handle: RunHandle, runs: list[int], seq: int, 
             state="published",
             seq=new,
             ended_at=dt.datetime.now(dt.UTC).isoformat(),
-            result={"run": handle.id, "state": "published", "undone": runs, "problems": [], "tables": tables},
+            result={
+                "run": handle.id,
+                "state": "published",
+                "undone": list(undone.runs),
+                "problems": [],
+                "tables": tables,
+            },
         )
     )
 
@@ -133,7 +153,7 @@ def _bring_back(connection: Connection, table: Table, dataset: str, seq: int, ne
         connection.execute(insert(table).values(**{**again, "added_seq": new}))
 
 
-def _keep_others_current(connection: Connection, run: int, runs: list[int], restored: set[str]) -> None:
+def _keep_others_current(connection: Connection, run: int, runs: tuple[int, ...], restored: set[str]) -> None:
     """Let tables that the undone runs found unchanged know what comes back as what they were made from."""
     standing = (DATASETS.c.name == VERSIONS.c.dataset) & (DATASETS.c.version == VERSIONS.c.run)
     for row in connection.execute(select(VERSIONS).join(DATASETS, standing)).mappings().all():

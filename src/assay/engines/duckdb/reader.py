@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -12,23 +12,21 @@ import duckdb
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.session import quarantine_query, scan_query
 from assay.model.data import REJECTS, is_table
-from assay.model.ports import Rows, State
+from assay.model.published import Opened, Rows
 from assay.model.schema import Schema
 
 META = "meta"
 
 
-def open_reader(
-    root: str, state: State, control: Mapping[str, Rows], let_go: Callable[[], None]
-) -> duckdb.DuckDBPyConnection:
+def open_reader(opened: Opened, control: Mapping[str, Rows]) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in which `layer.entity` is a view of each table, and `meta` holds the control state.
 
     All views show one published state, however long the connection stays open. Columns that assay keeps for itself
-    are left out. `let_go` is called when the connection is no more.
+    are left out. The state is closed when the connection is no more.
     """
-    connection = connected()
-    weakref.finalize(connection, let_go)
-    for name, version in state.versions.items():
+    connection, root = connected(), opened.root
+    weakref.finalize(connection, opened.close)
+    for name, version in opened.state.versions.items():
         if is_table(name):
             layer, _, entity = name.partition(".")
             shown = Schema(tuple(column for column in version.schema if not column.is_system))
@@ -44,16 +42,22 @@ def open_reader(
     connection.execute(f"create schema if not exists {META}")
     for table, rows in control.items():
         _fill(connection, table, rows)
-    connection.execute(f"create view {META}.quarantine as {_quarantine(root, state, control['quarantine_file'])}")
+    connection.execute(f"create view {META}.quarantine as {_quarantine(opened, control['quarantine_file'])}")
     return connection
 
 
-def _quarantine(root: str, state: State, files: Rows) -> str:
+def _quarantine(opened: Opened, files: Rows) -> str:
     """Return a SELECT of all that was ever rejected, and whether it is in the state that is read."""
+    root = opened.root
     place = files.columns.index("path")
     log = quarantine_query([str(Path(root, row[place])) for row in files.rows])
     standing = quarantine_query(
-        [str(Path(root, f.path)) for name, v in state.versions.items() if name.startswith(REJECTS) for f in v.files]
+        [
+            str(Path(root, f.path))
+            for name, v in opened.state.versions.items()
+            if name.startswith(REJECTS)
+            for f in v.files
+        ]
     )
     return (
         f"with standing as ({standing}), log as ({log}), gone as (from log except all from standing), "

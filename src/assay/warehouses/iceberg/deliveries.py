@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.warehouses.iceberg import durable, layout
+from assay.warehouses import layout
+from assay.warehouses.iceberg import durable
 
 
 def keep(root: Path, dataset: str, name: str, content: bytes) -> str:

@@ -27,8 +27,8 @@ from assay.model.errors import WarehouseError
 from assay.model.schema import Schema
 from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.durable import fsync_files, local_path
-from assay.warehouses.iceberg.layout import metadata_stamp
 from assay.warehouses.iceberg.values import file_metrics, iceberg_type, partition_values
+from assay.warehouses.layout import metadata_stamp
 
 _PROPERTIES = {
     "write.metadata.previous-versions-max": "20",

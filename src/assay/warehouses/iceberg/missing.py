@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from assay.model.data import DataFile
-from assay.model.ports import State, Verified
+from assay.model.published import State, Verified
 from assay.warehouses.iceberg.durable import local_path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from assay.model.data import is_table
 from assay.model.errors import WarehouseError
-from assay.model.ports import State
+from assay.model.published import State
 
 
 def refuse_foreign(state: State, pointers: Mapping[str, str]) -> None:

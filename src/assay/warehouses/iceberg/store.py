@@ -6,7 +6,7 @@ import datetime as dt
 import importlib
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
 from assay.model.errors import AssayError, WarehouseError, describe
-from assay.model.past import Undone
-from assay.model.ports import Publication, RunHandle, State, Verified
-from assay.model.run import RunResult
+from assay.model.ports import Publication, RunHandle
+from assay.model.published import Opened, State, TableShape, Verified
 from assay.model.vacuum import Retention, Vacuumed
-from assay.warehouses import lease, publishing, reading, undoing
-from assay.warehouses.iceberg import catalog, deliveries, durable, layout, ownership, readers, restoring
+from assay.warehouses import layout, lease, publishing, readers, reading, undoing
+from assay.warehouses.iceberg import catalog, deliveries, durable, ownership, restoring
 from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.missing import damaged, missing, verified
 from assay.warehouses.iceberg.vacuum import vacuum
@@ -71,6 +70,14 @@ class IcebergWarehouse(RunRecords):
             # It cannot be resumed any more.
             self.discard(run)
         return handle
+
+    def make_room(self, shapes: Sequence[TableShape]) -> None:
+        """Do nothing: a lake takes tables of any shape."""
+
+    def local(self, files: Iterable[DataFile]) -> str:
+        """Return the lake's folder."""
+        del files
+        return self.root
 
     def folder(self, dataset: str, run: int) -> str:
         """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
@@ -128,33 +135,15 @@ class IcebergWarehouse(RunRecords):
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
 
-    def undo(self, run: int | None, *, patience: float) -> Undone:
-        """Bring back what stood before a run and all later ones of its pipeline: of the newest, without a number."""
-        with self._catalog.read() as connection:
-            pipeline, runs, seq = undoing.undone_runs(connection, run)
-        plan = {"as_of": dt.datetime.now(dt.UTC).date().isoformat(), "undo": runs}
-        handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
-        try:
-            with self._catalog.write() as connection:
-                pipeline, runs, seq = undoing.undone_runs(connection, run)
-                found = undoing.changes(connection, pipeline, seq)
-                found = restoring.move_back(connection, self.root, handle.id, found)
-                undoing.write(connection, handle, runs, seq, found)
-                if gone := missing(self._root, reading.read_state(connection)):
-                    raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
-        except BaseException as error:
-            self.close_run(handle, RunResult.failed(handle.id, pipeline, describe(error)))
-            raise
-        return Undone(handle.id, tuple(runs), undoing.restored(found))
-
-    def open(self, at: int | dt.datetime | None) -> tuple[State, readers.Hold]:
+    def open(self, at: int | dt.datetime | None = None) -> Opened:
         """Read a published state, and hold it against every vacuum."""
         opening = readers.hold(self._root, readers.OPENING)
         try:
             state = self.state(at)
-            return state, readers.hold(self._root, str(state.seq))
+            held = readers.hold(self._root, str(state.seq))
         finally:
             opening.close()
+        return Opened(self.root, state, held.close)
 
     def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
         """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
@@ -168,6 +157,16 @@ class IcebergWarehouse(RunRecords):
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
         # Python waits for it at its end: one broken off in the libraries' own code takes the process down with it.
         threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,)).start()
+
+    def _write_undo(
+        self, connection: Connection, handle: RunHandle, undone: undoing.UndoneRuns
+    ) -> dict[str, int | None]:
+        found = undoing.changes(connection, undone)
+        found = restoring.move_back(connection, self.root, handle.id, found)
+        undoing.write(connection, handle, undone, found)
+        if gone := missing(self._root, reading.read_state(connection)):
+            raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
+        return undoing.restored(found)
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return self._catalog.read()

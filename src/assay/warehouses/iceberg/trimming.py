@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from assay.warehouses import vacuuming
 from assay.warehouses.iceberg.durable import fsync_files, local_path
-from assay.warehouses.iceberg.layout import metadata_stamp
+from assay.warehouses.layout import metadata_stamp
 
 
 def trim(root: str, location: str, run: int, is_kept: Callable[[str], bool], *, write: bool = True) -> str:

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, select, update
 
 from assay.model.errors import WarehouseError
 from assay.model.vacuum import Kind, Removed, Retention, Vacuumed
-from assay.warehouses import lease, reading, vacuuming
+from assay.warehouses import layout, lease, readers, reading, vacuuming
 from assay.warehouses.control import DATASETS, VERSIONS
-from assay.warehouses.iceberg import catalog, layout, ownership, readers
+from assay.warehouses.iceberg import catalog, ownership
 from assay.warehouses.iceberg.trimming import keeps, trim
 
 _OPENING_SECONDS = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.warehouses.iceberg import layout
+from assay.warehouses import layout
 
 OPENING = "opening"
 """The lock of a reader that has yet to find out which state it will read."""
