@@ -1,12 +1,17 @@
-"""What all tests share: which rows of the feature table each one proves, and hypothesis without deadlines."""
+"""What all tests share: the rows of the feature table that each proves, hypothesis without deadlines, a PostgreSQL."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import settings
+
+from assay.warehouses.postgres.server.embedded import embedded
 
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")
@@ -27,6 +32,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ids = [row for mark in item.iter_markers("row") for row in mark.args]
         if ids:
             item.user_properties.append(("rows", ids))  # travels with the report from xdist's workers
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server for the tests of one process."""
+    with embedded(tmp_path_factory.mktemp("postgres") / "server") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, _numbers: Iterator[int]) -> Iterator[str]:
+    """The address of a database with nothing in it, which goes with the test."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres_server.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield postgres_server.replace("/assay?", f"/{name}?")
+        connection.execute(f"drop database {name} with (force)")
 
 
 class RowsReport:

@@ -11,7 +11,7 @@ UV = Path(sys.executable).parent / "uv"
 HEADER = "# The environment of `make {target}`, exported from uv.lock by `make lock`. Do not edit.\n"
 EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--no-header"]
 EXPORTED = {
-    Path("requirements.lock"): ("setup", "--group=dev"),
+    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras"),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
 }
 """File -> the target that makes its environment, and what goes into it."""
@@ -26,8 +26,8 @@ def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def exported(path: Path) -> str:
     """Return what a file should hold by uv.lock."""
-    target, group = EXPORTED[path]
-    result = uv(*EXPORT, group)
+    target, *parts = EXPORTED[path]
+    result = uv(*EXPORT, *parts)
     if result.returncode:
         sys.exit(result.stderr)
     return HEADER.format(target=target) + result.stdout

@@ -1,0 +1,1 @@
+"""A PostgreSQL server in a folder: it runs as long as any process uses it, and no longer."""
