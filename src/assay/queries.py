@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,11 @@ def where(
 ) -> Whereabouts:
     """Tell the fate of rows: what delivered them, which tables hold them and since when, and why others do not.
 
-    `key` is a value, which is looked for in the columns that are keys, or several COLUMN=VALUE. The pipeline is that
-    of the warehouse, found by its name, where it has just one. Raises UsageError where there is no such pipeline.
+    `key` is a value, which is looked for in the columns that are keys, or several COLUMN=VALUE. A value may be written
+    in any way that its column's type can be read from: 10.5 is 10.50. The pipeline is that of the warehouse, found in
+    assay.toml, where it has just one. Raises UsageError where there is no such pipeline.
     """
-    found = platform.find(pipeline or _only_pipeline(warehouse))
+    found = platform.find(pipeline) if pipeline is not None else _only_pipeline(key, warehouse)
     standing = platform.connect(warehouse).execute(
         "select q.node, q.position, q.source_file, q.line, q.raw, from_json(q.reasons, '[\"VARCHAR\"]'), q.run "
         "from meta.quarantine q join meta.run r on r.id = q.run where q.stands and r.pipeline = ? order by q.run, 3, 4",
@@ -100,11 +102,24 @@ def where(
     return platform.follow(found, key, rejected, bad_lines, limit, warehouse)
 
 
-def _only_pipeline(warehouse: platform.Location | None) -> str:
-    names = sorted(set(platform.stored(warehouse).state().owners.values()))
-    if len(names) != 1:
-        raise UsageError(f"Name a pipeline by --pipeline; the warehouse has: {', '.join(names) or 'none'}.")
-    return names[0]
+def _only_pipeline(key: Sequence[str], warehouse: platform.Location | None) -> Pipeline:
+    """Return the pipeline that writes all tables, by its name in assay.toml or whatever it is called there."""
+    owners = sorted(set(platform.stored(warehouse).state().owners.values()))
+    place = [] if warehouse is None else ["--warehouse", str(warehouse)]
+    asked = f"assay where {shlex.join([*key, *place])} --pipeline"
+    if not owners:
+        raise UsageError("The warehouse has no tables yet; `assay run PIPELINE` makes them.")
+    name, *others = owners
+    if others:
+        raise UsageError(f"The warehouse has tables of {', '.join(owners)}. Type `{asked} {name}`, or another of them.")
+    declared = platform.current_settings().pipelines
+    called = [name] if name in declared else [other for other in declared if platform.find(other).name == name]
+    if not called:
+        raise UsageError(
+            f"The warehouse has tables of the pipeline {name!r}, which assay.toml does not name. Type where it is: "
+            f"`{asked} MODULE:OBJECT`, such as {name}:{name}."
+        )
+    return platform.find(called[0])
 
 
 def in_order(versions: Mapping[str, Version]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from narwhals import col
@@ -10,6 +11,8 @@ from narwhals import col
 import assay
 from assay.model.errors import UsageError
 from assay.observe.fate import story
+from tests.conformance.processes import call
+from tests.conformance.project import make
 from tests.runtime.shop import SETTINGS, Shop, define
 
 LENIENT = replace(SETTINGS, rejected_share=1)
@@ -99,6 +102,83 @@ def test_a_line_is_told_also_where_records_run_over_several_lines(shop: Shop) ->
     shop.orders('1,"ann\nof",1', "2,bob,2")
     shop.run(*tables())
     assert told(shop, "id=2")[0].startswith("line 4 of orders.csv")
+
+
+KINDS = {
+    "id": "BIGINT",
+    "price": "DECIMAL(12,2)",
+    "on": "DATE",
+    "at": "TIMESTAMP",
+    "paid": "BOOLEAN",
+    "share": "DOUBLE",
+}
+
+
+FOUND = {
+    "price=10.5": [2],
+    "price=10.50": [2],
+    "price=1.05e1": [2],
+    # It would be rounded to a price that is there.
+    "price=10.504": [],
+    "id=2.4": [],
+    "id=+2": [3],
+    "on=2024-3-1": [2, 3],
+    "on=2024/03/01": [2, 3],
+    "on=2024-03-01 08:00": [],
+    "at=2024-03-01T08:00": [3],
+    "at=2024-03-01": [2],
+    "paid=yes": [3],
+    "paid=TRUE": [3],
+    "share=.250": [2],
+    "share=25e-2": [2],
+    "code=007": [2],
+    "code=7": [],
+    "id=none": [],
+}
+"""What is asked for, and the lines at which it stands."""
+
+
+def test_a_value_is_found_however_it_is_written(shop: Shop) -> None:
+    source = assay.csv("prices.csv", columns={**KINDS, "code": "VARCHAR"})
+    file = shop.deliver(
+        "prices.csv",
+        ",".join([*KINDS, "code"]),
+        "1,10.50,2024-03-01,2024-03-01 00:00:00,false,0.25,007",
+        "2,10.51,2024-03-01,2024-03-01 08:00:00,true,0.5,7a",
+    )
+    table = define(lambda prices: prices, "bronze_price")
+    pipeline = assay.Pipeline("prices", tables=[table], sources={"prices": source}).reading({"prices": str(file)})
+    assert assay.run(pipeline, warehouse=shop.lake, settings=SETTINGS).ok
+    trails = {key: assay.where(key, pipeline=pipeline, warehouse=shop.lake).trails for key in FOUND}
+    assert {key: [trail.place.line for trail in found] for key, found in trails.items()} == FOUND
+    assert {trail.steps[0].kind for found in trails.values() for trail in found} == {"holds"}
+
+
+def test_where_no_pipeline_is_named_it_is_said_what_to_type(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.inbox)
+    shop.orders("1,ann,1")
+    shop.run(*tables())
+    with pytest.raises(UsageError) as unnamed:
+        assay.where("customer=ann b", warehouse="../lake")
+    assert str(unnamed.value) == (
+        "The warehouse has tables of the pipeline 'shop', which assay.toml does not name. Type where it is: "
+        "`assay where 'customer=ann b' --warehouse ../lake --pipeline MODULE:OBJECT`, such as shop:shop."
+    )
+    shop.run(shop.pipeline(define(lambda orders: orders, "bronze_other"), name="other"))
+    with pytest.raises(UsageError) as several:
+        assay.where("1", warehouse="../lake")
+    assert str(several.value) == (
+        "The warehouse has tables of other, shop. Type `assay where 1 --warehouse ../lake --pipeline other`, "
+        "or another of them."
+    )
+
+
+def test_the_one_pipeline_of_a_lake_is_found_whatever_assay_toml_calls_it(tmp_path: Path) -> None:
+    folder = make(tmp_path / "project")
+    (folder / "assay.toml").write_text('warehouse = "lake"\n[pipelines]\nnightly = "shop_orders:orders"\n')
+    assert call("run", "nightly", cwd=folder).returncode == 0
+    end = call("where", "amount=.2", cwd=folder)
+    assert (end.returncode, end.stdout.splitlines()[0].split(",")[0]) == (0, "line 3 of a.csv"), end.stderr
 
 
 def test_what_cannot_be_looked_for_is_refused(shop: Shop) -> None:

@@ -79,6 +79,9 @@ class Session(Protocol):
     def hold(self, frame: Frame) -> Frame:
         """Compute the frame once, for several uses in this session."""
 
+    def spelled(self, text: str, kind: str) -> str:
+        """Return a text as a value of a SQL type is written ("10.5" as "10.50"); itself where it stands for none."""
+
     def same_rows(self, one: Frame, other: Frame) -> bool:
         """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
 

@@ -74,7 +74,7 @@ class Follower:
         if version is None:
             return Step(table.name, "unknown", reasons=("it has never been published",))
         stored = self.functions.scan(version, version.schema, table.name)
-        match = self._match(version.schema.names, position)
+        match = self._match(stored, position)
         grouped = isinstance(table.rows, Groups)
         if match is not None and not (grouped and POSITION not in version.schema):
             if self.session.fetch(stored.filter(match).head(1)):
@@ -104,7 +104,7 @@ class Follower:
             return Step(view.name, "unknown")
         if reason := self._dropped(evaluated, position):
             return Step(view.name, "filtered", reasons=(reason,))
-        match = self._match(evaluated.frame.collect_schema().names(), position)
+        match = self._match(evaluated.frame, position)
         there = match is None or self.session.fetch(evaluated.frame.filter(match).head(1))
         return Step(view.name, "holds" if there else "unseen")
 
@@ -117,7 +117,7 @@ class Follower:
             return Step(table.name, "unknown", reasons=("what it reads was published with other columns",))
         if reason := self._dropped(evaluated, position):
             return Step(table.name, "filtered", reasons=(reason,))
-        match = self._match(evaluated.frame.collect_schema().names(), position)
+        match = self._match(evaluated.frame, position)
         if match is not None and table.key and POSITION in evaluated.frame.collect_schema().names():
             mine = evaluated.frame.filter(match)
             if self.session.fetch(mine.head(1)):
@@ -143,7 +143,7 @@ class Follower:
         for name in table.upstream:
             frame = evaluated.opened[name]
             columns = frame.collect_schema().names()
-            match = self._match(columns, position) if name in reached else None
+            match = self._match(frame, position) if name in reached else None
             if match is None or not key or not set(key) <= set(columns):
                 continue
             into = stored.join(frame.filter(match).select(*key), on=key, how="semi").select(*key)
@@ -156,21 +156,19 @@ class Follower:
 
     def _dropped(self, evaluated: Evaluated, position: int) -> str | None:
         for drop in evaluated.dropped:
-            match = self._match(drop.before.collect_schema().names(), position)
+            match = self._match(drop.before, position)
             if match is not None and self.session.fetch(drop.before.filter(drop.gone & match).head(1)):
                 return drop.reason
         return None
 
-    def _match(self, columns: Sequence[str], position: int) -> Expr | None:
-        return at(position) if POSITION in columns else self.sought.matches(columns, ())
+    def _match(self, frame: Frame, position: int) -> Expr | None:
+        known = POSITION in frame.collect_schema().names()
+        return at(position) if known else self.sought.matches(frame, self.session)
 
     def _source_of(self, stands: Frame) -> str | None:
         """Return the source that the rows of a table come from: the only one, or the one with its file."""
-        known = (
-            self.session.fetch(stands.select(SOURCE_FILE).head(1))
-            if SOURCE_FILE in stands.collect_schema().names()
-            else []
-        )
+        is_told = SOURCE_FILE in stands.collect_schema().names()
+        known = self.session.fetch(stands.select(SOURCE_FILE).head(1)) if is_told else []
         for source in self.pipeline.sources:
             names = {part.name for part in self.state.slices.get(dataset_of(self.pipeline, source), ())}
             if len(self.pipeline.sources) == 1 or (known and known[0][0] in names):

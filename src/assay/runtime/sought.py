@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import narwhals as nw
 from narwhals import Expr, col
 
 from assay.model.errors import UsageError
+from assay.model.ports import Frame, Session
 from assay.model.schema import SYSTEM_PREFIX
 from assay.model.source import PART_BIT, POSITION, SLICE_BIT
+
+
+class _Column(NamedTuple):
+    name: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,21 @@ class Sought:
             raise UsageError("Give one value, or COLUMN=VALUE for each column, such as order_id=4711.")
         return cls(values or {"": bare[0]})
 
-    def matches(self, columns: Collection[str], keys: Collection[str]) -> Expr | None:
-        """Return whether a row has the values; None where the columns are not there. `keys` are parts of any key."""
-        named = {_plain(name): name for name in columns if not name.startswith(SYSTEM_PREFIX)}
+    def matches(self, frame: Frame, session: Session, keys: Collection[str] = ()) -> Expr | None:
+        """Return whether a row has the values, however they are written; None where the columns are not there.
+
+        `keys` are columns that are part of any key.
+        """
+        columns = [_Column(name, kind) for name, kind in session.columns(frame) if not name.startswith(SYSTEM_PREFIX)]
+        named = {_plain(column.name): column for column in columns}
         if "" in self.values:
-            likely = [named[name] for name in map(_plain, keys) if name in named] or list(named.values())
-            return nw.any_horizontal(*(_is(name, self.values[""]) for name in likely), ignore_nulls=True)
-        if not {_plain(name) for name in self.values} <= set(named):
+            likely = [named[name] for name in map(_plain, keys) if name in named] or columns
+            return nw.any_horizontal(*(_is(column, self.values[""], session) for column in likely), ignore_nulls=True)
+        wanted = {_plain(name): value for name, value in self.values.items()}
+        if not set(wanted) <= set(named):
             return None
-        return nw.all_horizontal(*(_is(named[_plain(n)], v) for n, v in self.values.items()), ignore_nulls=False)
+        found = (_is(named[name], value, session) for name, value in wanted.items())
+        return nw.all_horizontal(*found, ignore_nulls=False)
 
 
 def at(position: int) -> Expr:
@@ -47,8 +60,8 @@ def at(position: int) -> Expr:
     return (col(POSITION) % (1 << PART_BIT) == row) & (col(POSITION) // (1 << SLICE_BIT) == number)
 
 
-def _is(column: str, value: str) -> Expr:
-    return col(column).cast(nw.String) == value
+def _is(column: _Column, text: str, session: Session) -> Expr:
+    return col(column.name).cast(nw.String) == session.spelled(text, column.kind)
 
 
 def _plain(name: str) -> str:

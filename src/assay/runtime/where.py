@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.model.data import dataset_of_source
 from assay.model.fate import BadLine, Place, Step, Trail, Whereabouts
+from assay.model.ports import Frame
 from assay.model.source import EXTRACTED_ON, PART_BIT, POSITION, SOURCE_FILE
 from assay.runtime.fate import Follower, span
 from assay.runtime.plan import dataset_of
@@ -30,24 +31,27 @@ def whereabouts(follower: Follower, bad_lines: Sequence[BadLine], limit: int) ->
 
 def _delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
     version = follower.state.versions.get(dataset_of_source(follower.pipeline.name, source))
-    match = follower.sought.matches(version.schema.names, _keys(follower)) if version else None
-    if version is None or match is None:
+    if version is None:
         return []
-    rows = follower.functions.scan(version, version.schema, source)
-    wanted = rows.filter(match).select(POSITION, SOURCE_FILE, EXTRACTED_ON).sort(POSITION).head(limit + 1)
-    return follower.session.fetch(wanted)
+    rows = _sought(follower, follower.functions.scan(version, version.schema, source))
+    return [] if rows is None else follower.session.fetch(rows.sort(POSITION).head(limit + 1))
 
 
 def _once_delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
     found: dict[int, tuple[Any, ...]] = {}
     for life in follower.functions.warehouse.lives(dataset_of_source(follower.pipeline.name, source)):
-        match = follower.sought.matches(life.schema.names, _keys(follower))
-        if match is not None and life.until is not None:
+        if life.until is not None:
             root = follower.functions.warehouse.local([life.file])
-            rows = follower.session.scan(root, [life.file], life.schema, source).filter(match)
-            for row in follower.session.fetch(rows.select(POSITION, SOURCE_FILE, EXTRACTED_ON).head(limit)):
+            rows = _sought(follower, follower.session.scan(root, [life.file], life.schema, source))
+            for row in [] if rows is None else follower.session.fetch(rows.head(limit)):
                 found[row[0]] = row
     return [found[position] for position in sorted(found)]
+
+
+def _sought(follower: Follower, rows: Frame) -> Frame | None:
+    """Return position, file and date of the rows of a source that are looked for; None where it has no such columns."""
+    match = follower.sought.matches(rows, follower.session, _keys(follower))
+    return None if match is None else rows.filter(match).select(POSITION, SOURCE_FILE, EXTRACTED_ON)
 
 
 def _trail(follower: Follower, source: str, position: int, _: str, delivered: Any) -> Trail:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from assay.engines.duckdb import comparing, csv_reader, quoting
+from assay.engines.duckdb import comparing, csv_reader, quoting, spelling
 from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
@@ -105,6 +105,10 @@ class DuckDbSession:
         """Return the rows of a small frame."""
         return _relation(frame).fetchall()
 
+    def spelled(self, text: str, kind: str) -> str:
+        """Return a text as a value of a SQL type is written; itself where it stands for none."""
+        return spelling.spelled(self._cursor, text, kind)
+
     def same_rows(self, one: Frame, other: Frame) -> bool:
         """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
         mine, theirs = _relation(one), _relation(other)
@@ -133,20 +137,12 @@ class DuckDbSession:
         found = self._cursor.execute(f"select file_name, num_rows from parquet_file_metadata({paths})").fetchall()
         rows = {Path(path): int(count) for path, count in found}
         files = []
-        for path, _, size, _, statistics, partition, *_ in written:
-            if rows[Path(path)] == 0 and not to.even_empty:
-                Path(path).unlink()
-                continue
-            files.append(
-                DataFile(
-                    path=Path(path).relative_to(to.root).as_posix(),
-                    rows=rows[Path(path)],
-                    bytes=int(size),
-                    partition=_partition(partition, to.partition_by),
-                    stats={} if to.temporary else column_stats(statistics),
-                    sha256=_sha256(Path(path)),
-                )
-            )
+        for file in written:
+            path = Path(file[0])
+            if rows[path] or to.even_empty:
+                files.append(_data_file(file, rows[path], to))
+            else:
+                path.unlink()
         return tuple(files)
 
     def rejected_rows(self, frame: Frame, rejects: Rejects) -> Frame:
@@ -177,6 +173,19 @@ class DuckDbSession:
         columns = quoting.struct({column.name: quoting.text(column.type) for column in schema})
         options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {1 << 28}"
         return _frame(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
+
+
+def _data_file(written: Sequence[Any], rows: int, to: Destination) -> DataFile:
+    """Return a file as it is recorded, by what the engine says of it."""
+    path, _, size, _, statistics, partition, *_ = written
+    return DataFile(
+        path=Path(path).relative_to(to.root).as_posix(),
+        rows=rows,
+        bytes=int(size),
+        partition=_partition(partition, to.partition_by),
+        stats={} if to.temporary else column_stats(statistics),
+        sha256=_sha256(Path(path)),
+    )
 
 
 def _sha256(path: Path) -> str:
