@@ -9,10 +9,10 @@ SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-faults check format docs rows golden bench bench-large lock clean
+.PHONY: help setup demo test test-faults sweep-faults check format docs rows golden bench bench-large lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment in .venv (PYTHON=... names the interpreter)
 	@echo "$(VENV) is ready: $$($(BIN)/python --version)"
@@ -30,6 +30,9 @@ test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
 	$(PYTEST) -m faults $(or $(ARGS),--rows=build/rows/faults.json)
+
+sweep-faults: $(READY) ## fail the disk at every single call of a run, in every way; for hours
+	$(PYTEST) -m faults -rP --every-call tests/faults/test_disk.py $(ARGS)
 
 check: $(READY) ## formatting, lint, types, floors and locks
 	$(BIN)/ruff format --check .

@@ -51,9 +51,10 @@ static int fd_inside(int fd) {
 
 // 0: let it through; 1: fail with errno as it is set here; 2: write but a part.
 static int fault(int writes) {
+    if (kind == SHORT_ONCE && !writes) return 0;
     int number = ++calls;
     if (kind == NONE || number < target || (kind != FULL && number > target)) return 0;
-    if (kind == SHORT_ONCE) return writes ? 2 : 0;
+    if (kind == SHORT_ONCE) return 2;
     errno = kind == BROKEN_ONCE ? EIO : ENOSPC;
     return 1;
 }
