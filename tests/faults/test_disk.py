@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,5 +121,6 @@ def test_a_run_whose_disk_fails_at_any_call(
             assert_all_or_nothing(project, kind, number, new=new)
         except AssertionError as defect:
             defects.append(str(defect))
-    print(f"{kind}: {len(cases)} of {calls} calls made to fail, {len(defects)} defects")
+    # What `make sweep-faults` shows.
+    sys.stdout.write(f"{kind}: {len(cases)} of {calls} calls made to fail, {len(defects)} defects\n")
     assert defects == []
