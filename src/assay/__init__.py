@@ -10,7 +10,7 @@ _HOMES = {
     "assay.model.pipeline": ("Pipeline",),
     "assay.model.rows": ("free", "groups", "lookup", "same", "times"),
     "assay.model.run": ("Run", "RunResult"),
-    "assay.model.source": ("csv",),
+    "assay.model.source": ("csv", "parquet"),
     "assay.model.table": ("Table", "View", "table", "view"),
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
     "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum", "verify"),
@@ -30,7 +30,7 @@ _HOMES = {
     ),
     "assay.transform.dates": ("days_between", "month_of"),
     "assay.transform.drop": ("drop_where",),
-    "assay.transform.origin": ("extracted_on", "position", "source_file", "stack"),
+    "assay.transform.origin": ("extracted_on", "partition_date", "position", "source_file", "stack"),
     "assay.transform.sql": ("sql",),
     "assay.transform.text": ("clean_text",),
 }

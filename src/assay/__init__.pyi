@@ -16,6 +16,7 @@ from assay.model.rows import times as times
 from assay.model.run import Run as Run
 from assay.model.run import RunResult as RunResult
 from assay.model.source import csv as csv
+from assay.model.source import parquet as parquet
 from assay.model.table import Table as Table
 from assay.model.table import View as View
 from assay.model.table import table as table
@@ -49,6 +50,7 @@ from assay.transform.dates import days_between as days_between
 from assay.transform.dates import month_of as month_of
 from assay.transform.drop import drop_where as drop_where
 from assay.transform.origin import extracted_on as extracted_on
+from assay.transform.origin import partition_date as partition_date
 from assay.transform.origin import position as position
 from assay.transform.origin import source_file as source_file
 from assay.transform.origin import stack as stack

@@ -95,6 +95,7 @@ def replay(
         done = Replayed(platform.run(pipeline, **arguments))
     else:
         found, name = _source(pipeline, source)
+        _lines_of(found, name)
         standing = _standing(found, name, reader)
         result, sorted_lines = platform.replay_lines(found, name, Path(mended), standing, **arguments)
         done = Replayed(result, again=sorted_lines.again, bad=sorted_lines.bad)

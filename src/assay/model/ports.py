@@ -15,7 +15,7 @@ from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
 from assay.model.run import NodeRun, RunResult
 from assay.model.schema import Schema
-from assay.model.source import Csv, Slice
+from assay.model.source import Csv, Parquet, Slice
 from assay.model.vacuum import Retention, Vacuumed
 
 Frame = LazyFrame[Any]
@@ -111,6 +111,9 @@ class Session(Protocol):
 
     def lines_left_out(self) -> int:
         """Return how many faults the last reading of a plain file found, and forget them."""
+
+    def open_parquet(self, source: Parquet, part: Slice) -> Frame:
+        """Read a Parquet file whose columns were found to fit."""
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
         """Read a file whose lines begin with record and line number.

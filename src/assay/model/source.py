@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from assay.model.errors import DeclarationError
 from assay.model.schema import SYSTEM_PREFIX, Schema, canonical_type
@@ -47,6 +47,30 @@ class Csv:
         return _with_system_columns(self.columns)
 
 
+Damaged = Literal["refuse", "quarantine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parquet:
+    """Parquet files, of which each column that is declared has the type declared, or one that fits it."""
+
+    path: str
+    """A file, or a pattern with `*`, `?` or `**`; each file is one slice."""
+    columns: Mapping[str, str]
+    """Name in the file -> SQL type. Other columns of the file are left out."""
+    damaged: Damaged = "refuse"
+    """What becomes of a file that cannot be read to its end: it stops the run, or goes to the quarantine as a whole."""
+    repeats: bool = False
+    """Whether files of equal content are deliveries each, as daily snapshots are; by default the second is refused."""
+    mirror: bool = False
+    """Whether rows of a file that is gone leave; by default deliveries accumulate."""
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return _with_system_columns(self.columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """Rows of any source as they were read once: each comes with the position, file and date that it was given then."""
@@ -63,7 +87,7 @@ class Frozen:
         return _with_system_columns(self.columns)
 
 
-Source = Csv | Frozen
+Source = Csv | Parquet | Frozen
 
 
 def _with_system_columns(columns: Mapping[str, str]) -> Schema:
@@ -94,19 +118,44 @@ def csv(
     except LookupError:
         raise DeclarationError(f"csv({path!r}): {encoding!r} is no encoding that Python knows.") from None
     typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
-    _check_names(path, [name.strip() for name in columns])
+    _check_names(f"csv({path!r})", [name.strip() for name in columns])
     return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
 
 
-def _check_names(path: str, names: Sequence[str]) -> None:
+def parquet(
+    path: str,
+    *,
+    columns: Mapping[str, str],
+    damaged: Damaged = "refuse",
+    repeats: bool = False,
+    mirror: bool = False,
+) -> Parquet:
+    """Declare a source of Parquet files.
+
+    `columns` maps the names in the files to SQL types: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "DATE", ... A file fits
+    where it has each of them in that type, or in one whose every value fits: INTEGER for BIGINT, fewer digits for more.
+    With `damaged="quarantine"` a file that is no Parquet or cannot be read to its end goes to the quarantine, and the
+    others are read; by default it stops the run. With `repeats` files of equal content count each, as daily snapshots
+    do. Raises DeclarationError for no columns or an unknown type.
+    """
+    place = f"parquet({path!r})"
+    if not columns:
+        raise DeclarationError(f"{place} declares no columns: those of files drift between files.")
+    if damaged not in get_args(Damaged):
+        raise DeclarationError(f"{place}: damaged= is 'refuse' or 'quarantine', not {damaged!r}.")
+    _check_names(place, list(columns))
+    return Parquet(path, {name: canonical_type(kind) for name, kind in columns.items()}, damaged, repeats, mirror)
+
+
+def _check_names(place: str, names: Sequence[str]) -> None:
     """Refuse names that cannot be columns of a table, which are told apart without regard to case."""
     for number, name in enumerate(names):
         if not name or "\0" in name or not is_text(name):
-            raise DeclarationError(f"csv({path!r}): {name!r} is no name of a column.")
+            raise DeclarationError(f"{place}: {name!r} is no name of a column.")
         if name.lower().startswith(SYSTEM_PREFIX):
-            raise DeclarationError(f"csv({path!r}): {name!r} begins as the columns that assay adds.")
+            raise DeclarationError(f"{place}: {name!r} begins as the columns that assay adds.")
         if name.lower() in {earlier.lower() for earlier in names[:number]}:
-            raise DeclarationError(f"csv({path!r}): {name!r} is declared twice; upper and lower case are one name.")
+            raise DeclarationError(f"{place}: {name!r} is declared twice; upper and lower case are one name.")
 
 
 def is_text(name: str) -> bool:

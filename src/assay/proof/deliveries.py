@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, assert_never, cast
 
-from assay.model.source import Csv, Source
-from assay.sources import files
+from assay.model.source import Csv, Frozen, Parquet, Source
+from assay.sources import files, parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ def copied(sources: Mapping[str, Source], base: Path, to: Path) -> Deliveries:
         for each in kept:
             _copy(Path(each.identity.path), to / "before" / name / each.name)
         if not kept:
-            assert isinstance(source, Csv), "pipelines declare files of text"
-            _first_half(Path(found[0].identity.path), to / "before" / name / found[0].name, source.encoding)
+            _first_half(source, Path(found[0].identity.path), to / "before" / name / found[0].name)
         # One file is named, several are found: as with the paths that people give.
         now[name] = str(to / "now" / name / (found[0].name if len(found) == 1 else "**/*"))
         before[name] = str(to / "before" / name / (found[0].name if len(kept) < 2 else "**/*"))
@@ -52,9 +51,19 @@ def _copy(path: Path, to: Path) -> None:
     shutil.copy2(path, to)
 
 
-def _first_half(path: Path, to: Path, encoding: str) -> None:
-    """Write the first half of a file's lines: what a file that is still growing may hold."""
+def _first_half(source: Source, path: Path, to: Path) -> None:
+    """Write the first half of a file: what one that is still growing may hold."""
     to.parent.mkdir(parents=True, exist_ok=True)
+    match source:
+        case Csv(encoding=encoding):
+            _first_half_of_lines(path, to, encoding)
+        case Parquet() | Frozen():
+            parquet.write_first_half(path, to)
+        case _:
+            assert_never(source)
+
+
+def _first_half_of_lines(path: Path, to: Path, encoding: str) -> None:
     with _text(path, "rb", encoding) as file:
         count = sum(1 for _ in file)
     with _text(path, "rb", encoding) as file, _text(to, "wb", encoding) as half:

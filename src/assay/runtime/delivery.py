@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import assert_never
 
 from assay.model.data import dataset_of_source
 from assay.model.errors import SourceError, UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
-from assay.model.source import Csv, Frozen, Mended, Slice
-from assay.sources import files, lines
+from assay.model.source import Frozen, Mended, Parquet, Slice, Source
+from assay.sources import files, looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class SourcePlan:
     gone: frozenset[str]
     """Names of slices that leave."""
     reason: str
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """Of the slices to be read, those that go to the quarantine as a whole, and why."""
 
     @property
     def changes(self) -> bool:
@@ -76,18 +77,12 @@ def _delivered(
     moved = gone | {d.name for d in fresh if d.name in known and d.identity.sha256 != known[d.name].identity.sha256}
     gone |= {part.name for part in _mends(known) if part.mends in moved}
     fresh = [d for d in fresh if d.name not in gone]
-    match source:
-        case Csv():
-            _check_files(source, name, fresh, known, gone, options)
-        case Frozen():
-            pass  # Its rows passed these checks when they were read.
-        case _:
-            assert_never(source)
+    damaged = _looked_at(source, name, fresh, known, gone, options)
     slices = _slices(fresh, known, gone, options)
     reason = _reason(fresh, known, gone, reread=reread)
     if left_out:
         reason += f"; {', '.join(left_out)} was undone and stays out (--redo loads it again)"
-    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, reason)
+    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, reason, damaged)
 
 
 def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:
@@ -161,25 +156,31 @@ def _slices(
     return tuple(sorted(after.values(), key=lambda part: part.number))
 
 
-def _check_files(
-    source: Csv,
+def _looked_at(
+    source: Source,
     name: str,
     fresh: list[files.Delivery],
     known: Mapping[str, Slice],
     gone: frozenset[str],
     options: RunOptions,
-) -> None:
-    """Raise SourceError for a file that cannot be what it should: without its header, known already, or emptied."""
-    for delivery in fresh:
-        lines.header_of(source, delivery.identity.path)
-    if not options.allow_duplicates:
+) -> dict[str, str]:
+    """Return the files that are damaged, and how; raise SourceError for one that is not as declared, known or emptied.
+
+    Rows that are frozen passed these checks when they were read.
+    """
+    if isinstance(source, Frozen):
+        return {}
+    found = {delivery.name: looks.damage_of(source, delivery.identity.path) for delivery in fresh}
+    damaged = {file: why for file, why in found.items() if why is not None}
+    if not (options.allow_duplicates or (isinstance(source, Parquet) and source.repeats)):
         _refuse_duplicates(source, name, fresh, known, gone)
     if not options.allow_empty:
-        _refuse_emptied(source, fresh, known)
+        _refuse_emptied(source, fresh, known, damaged)
+    return damaged
 
 
 def _refuse_duplicates(
-    source: Csv, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
+    source: Source, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
 ) -> None:
     """Refuse content that would stand under two names, unless it did before or has no rows."""
     moved = {delivery.name for delivery in fresh} | gone
@@ -189,21 +190,24 @@ def _refuse_duplicates(
         if before is not None and before.identity.sha256 == delivery.identity.sha256:
             continue
         twin = by_content.setdefault(delivery.identity.sha256, delivery.name)
-        if twin != delivery.name and lines.has_rows(source, delivery.identity.path):
+        if twin != delivery.name and looks.has_rows(source, delivery.identity.path):
             raise SourceError(
                 f"{delivery.identity.path}: source {name!r} already has this content as {twin!r}, and its rows would "
                 "count twice. Leave the file out, or allow it by --allow-duplicates."
             )
 
 
-def _refuse_emptied(source: Csv, fresh: list[files.Delivery], known: Mapping[str, Slice]) -> None:
+def _refuse_emptied(
+    source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice], damaged: Mapping[str, str]
+) -> None:
     """Refuse a delivery that would take away the rows of an earlier one by bringing none."""
     for delivery in fresh:
-        before = known.get(delivery.name)
-        if before is not None and before.rows and not lines.has_rows(source, delivery.identity.path):
+        before, path = known.get(delivery.name), delivery.identity.path
+        if before is not None and before.rows and not looks.has_rows(source, path):
+            what = damaged.get(delivery.name, "has no rows")
             raise SourceError(
-                f"{delivery.identity.path}: has no rows, though {before.rows:,} were delivered under this name, and "
-                "would take them away. Deliver it again, or allow it by --allow-empty."
+                f"{path}: {what}, though {before.rows:,} were delivered under this name, and would take them away. "
+                "Deliver it again, or allow it by --allow-empty."
             )
 
 

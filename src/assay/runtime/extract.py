@@ -42,7 +42,9 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     manifest = _manifest(work, name, attempt, slices, added, changed=changed)
     work.warehouse.record(work.handle, manifest, *filter(None, [rejects]))
     stands = [*added, *(file for file in (base.files if base else ()) if file.slice not in left)]
-    rejected = sum(file.rows for found in read.values() for file in found.bad_lines)
+    # A damaged file is told by its name: how many rows it has nobody knows.
+    lines = {part: () if found.damage else found.bad_lines for part, found in read.items()}
+    rejected = sum(file.rows for found in lines.values() for file in found)
     new = sum(file.rows for file in added)
     return NodeRun(
         name=name,
@@ -50,12 +52,12 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         reason=plan.reason if changed else "read again, with the content that is published",
         rows=sum(file.rows for file in stands),
         ledger=Ledger(
-            read={part: sum(f.rows for f in (*found.rows, *found.bad_lines)) for part, found in read.items()},
+            read={part: sum(f.rows for f in (*found.rows, *lines[part])) for part, found in read.items()},
             returned=new + rejected,
             rejected=rejected,
             written=new,
         ),
-        verdicts=_undeclared(read),
+        verdicts=(*_undeclared(read), *_damaged(read)),
         quarantine=tuple(file.path for file in bad),
     )
 
@@ -68,6 +70,11 @@ def _mended(slices: Iterable[Slice], name: str) -> frozenset[int]:
 def _undeclared(read: dict[str, Read]) -> tuple[Verdict, ...]:
     found = {column: None for each in read.values() for column in each.undeclared}
     return (Verdict("columns that are not declared", "warn", len(found), ", ".join(found)),) if found else ()
+
+
+def _damaged(read: dict[str, Read]) -> tuple[Verdict, ...]:
+    found = [part for part, each in read.items() if each.damage]
+    return (Verdict("damaged files", "warn", len(found), ", ".join(found)),) if found else ()
 
 
 def _same_as_published(

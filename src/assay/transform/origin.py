@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from narwhals import Expr, LazyFrame, col, concat
+from narwhals import Date, Expr, LazyFrame, col, concat, when
 
 from assay.model.errors import DeclarationError
 from assay.model.source import EXTRACTED_ON, PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE
 
+_DATED = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([/.]|$)"
 _PARTS = 1 << (SLICE_BIT - PART_BIT)
 
 
@@ -25,6 +26,15 @@ def source_file() -> Expr:
 def extracted_on() -> Expr:
     """Return the as-of date of the run that delivered the row; it stays when the row is computed again."""
     return col(EXTRACTED_ON)
+
+
+def partition_date() -> Expr:
+    """Return the DATE that the name of the row's file begins with, as in 2025-01-31/data.parquet; null without one.
+
+    The name counts from the folder before the first wildcard of the source's path: day folders stand right behind it.
+    """
+    name = col(SOURCE_FILE)
+    return when(name.str.contains(_DATED)).then(name.str.slice(0, 10)).cast(Date())
 
 
 def stack(*frames: LazyFrame[Any]) -> LazyFrame[Any]:

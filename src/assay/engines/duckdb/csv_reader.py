@@ -14,7 +14,6 @@ REJECT_SCANS = "assay_reject_scans"
 _BAD_BYTES = "bad_bytes"
 _LINE_ENDS = {"\n": r"\n", "\r\n": r"\r\n"}
 """As DuckDB wants them spelled."""
-_GLOB = re.compile(r"[*?[]")
 _FIRST_DAY, _LAST_DAY = "date '0001-01-01'", "date '9999-12-31'"
 """Those that lakes and Python can hold."""
 _FRACTION = "([.][0-9]{0,6}0*)?"
@@ -34,7 +33,7 @@ def plain_query(source: Csv, header: Sequence[str], part: Slice, newline: str) -
     unfit = " or ".join(_misfit(place[name], kind) for name, kind in source.columns.items())
     number = f"case when {unfit} then null else {part.number << SLICE_BIT}::bigint + n end"
     return (
-        f"select {_typed(source, place)}, {number} as {POSITION}, {_delivery(part)} "
+        f"select {_typed(source, place)}, {number} as {POSITION}, {delivered(part)} "
         f"from (select row_number() over () as n, * from {read})"
     )
 
@@ -53,7 +52,7 @@ def mended_query(source: Csv, header: Sequence[str], part: Slice, path: str) -> 
     )
     found = f"list_filter([{reasons}], lambda x: x is not null)"
     return (
-        f"select {_typed(source, place)}, {part.number << SLICE_BIT}::bigint + n as {POSITION}, {_delivery(part)}, "
+        f"select {_typed(source, place)}, {part.number << SLICE_BIT}::bigint + n as {POSITION}, {delivered(part)}, "
         f"{LINE}, case when {_BAD_BYTES} = 1 or len({found}) > 0 then to_json({found})::varchar end as {REASONS} "
         f"from {read}"
     )
@@ -88,9 +87,7 @@ def _read_csv(source: Csv, path: str, columns: dict[str, str], newline: str, *, 
         f"compression = {quoting.text('gzip' if path.lower().endswith('.gz') else 'none')}",
         "hive_partitioning = false",
     ]
-    # DuckDB would take a file called a[1].csv for a pattern, and read a1.csv.
-    literal = _GLOB.sub(r"[\g<0>]", path)
-    return f"read_csv({quoting.text(literal)}, {', '.join(options)})"
+    return f"read_csv({quoting.path(path)}, {', '.join(options)})"
 
 
 def _typed(source: Csv, place: dict[str, str]) -> str:
@@ -100,7 +97,8 @@ def _typed(source: Csv, place: dict[str, str]) -> str:
     )
 
 
-def _delivery(part: Slice) -> str:
+def delivered(part: Slice) -> str:
+    """Return the columns that tell which delivery the rows of a slice came with."""
     return f"{quoting.text(part.name)} as {SOURCE_FILE}, date {quoting.text(part.extracted_on)} as {EXTRACTED_ON}"
 
 

@@ -9,6 +9,7 @@ _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _MEMBERS = re.compile(r"""contains\(\[((?:'(?:[^']|'')*'|[^'\[\]])*)\]""")
 _MEMBER = re.compile(r"""(?:'(?:[^']|'')*'|[^',])+""")
 _TYPE = re.compile(r"::[\w(), ]+$")
+_GLOB = re.compile(r"[*?[]")
 _GENERATED = re.compile(r'"(?:\w*_)?[0-9a-f]{12,}"')
 
 
@@ -20,6 +21,11 @@ def name(text: str) -> str:
 def text(value: str) -> str:
     """Quote a text."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def path(value: str) -> str:
+    """Quote a path: DuckDB would take a file called a[1].csv for a pattern, and read a1.csv."""
+    return text(_GLOB.sub(r"[\g<0>]", value))
 
 
 def array(values: Sequence[str]) -> str:

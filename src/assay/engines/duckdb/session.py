@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from assay.engines.duckdb import comparing, csv_reader, quoting, spelling
+from assay.engines.duckdb import comparing, csv_reader, parquet_reader, quoting, spelling
 from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
@@ -20,7 +20,7 @@ from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import Csv, Slice
+from assay.model.source import Csv, Parquet, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
@@ -163,6 +163,10 @@ class DuckDbSession:
         for table in (csv_reader.REJECT_ERRORS, csv_reader.REJECT_SCANS):
             self._cursor.execute(f"drop table {table}")
         return int(count)
+
+    def open_parquet(self, source: Parquet, part: Slice) -> Frame:
+        """Read a Parquet file whose columns were found to fit."""
+        return _frame(self._cursor.sql(parquet_reader.file_query(source, part)))
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
         """Read a file whose lines begin with record and line number, with the reasons of rows that do not fit."""

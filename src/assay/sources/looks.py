@@ -1,0 +1,59 @@
+"""A look at a file before a run reads it: whether it can be what its source declares, and whether it brings rows."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import assert_never
+
+from assay.model.source import Csv, Frozen, Parquet, Source
+from assay.sources import lines
+
+
+def damage_of(source: Source, path: str) -> str | None:
+    """Return why a file goes to the quarantine as a whole; None for one that is to be read.
+
+    Raises SourceError for a file that cannot be read as it is declared.
+    """
+    match source:
+        case Csv():
+            lines.header_of(source, path)
+            return None
+        case Parquet():
+            found: str | None = _parquet().damage_of(source, path)
+            return found
+        case Frozen():
+            return None
+        case _:
+            assert_never(source)
+
+
+def has_rows(source: Source, path: str) -> bool:
+    """Return whether a file brings any rows."""
+    match source:
+        case Csv():
+            return lines.has_rows(source, path)
+        case Parquet():
+            return bool(_parquet().has_rows(path))
+        case Frozen():
+            return True
+        case _:
+            assert_never(source)
+
+
+def undeclared(source: Source, path: str) -> tuple[str, ...]:
+    """Return the names of columns that a file has beside those declared."""
+    match source:
+        case Csv():
+            return tuple(name for name in lines.header_of(source, path) if name not in source.columns)
+        case Parquet():
+            return tuple(_parquet().undeclared(source, path))
+        case Frozen():
+            return ()
+        case _:
+            assert_never(source)
+
+
+def _parquet() -> ModuleType:
+    from assay.sources import parquet
+
+    return parquet
