@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import assay
+from assay.observe.summary import summary
 from tests.runtime.shop import SETTINGS, Shop, define
 
 LENIENT = replace(SETTINGS, rejected_share=1)
@@ -115,3 +116,22 @@ def test_the_line_of_a_rejected_row_is_told_where_it_is_known(
     shop.orders(*lines)
     shop.run(*tables(), settings=LENIENT)
     assert [line for _, line, _ in standing(shop)["silver_order"]] == [expected]
+
+
+def test_a_run_that_changes_only_what_is_rejected_is_published_and_can_be_undone(shop: Shop) -> None:
+    def newest(*checks: Any) -> assay.Table:
+        return define(lambda orders: orders, key="id", keep=assay.latest("amount"), checks=checks)
+
+    shop.orders("1,ann,5", "1,bob,-3")
+    shop.run(newest(assay.between("amount", 0, 100, action="reject")), settings=LENIENT)
+    stood = {"bronze_order": [("orders.csv", 3, "1")]}
+    assert standing(shop) == stood
+    # Without its rule the row is another of its key: the table stays as it is.
+    mended = shop.run(newest())
+    assert (mended.state, mended.tables["bronze_order"].status) == ("published", "unchanged")
+    assert summary(mended).splitlines()[-1].startswith("published: no table has changed, but what was delivered or ")
+    assert standing(shop) == {}
+    assert [(past.state, past.published) for past in assay.history(shop.lake)] == [("published", 2), ("published", 1)]
+    assert shop.run(newest()).state == "unchanged"
+    assert shop.undo().undone == (2,)
+    assert standing(shop) == stood

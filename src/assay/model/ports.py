@@ -13,7 +13,7 @@ from narwhals import LazyFrame
 from assay.model.data import DataFile, Manifest, TableMetadata
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
-from assay.model.run import NodeRun, RunResult
+from assay.model.run import NodeRun, RunResult, RunState
 from assay.model.schema import Schema
 from assay.model.source import Csv, Parquet, Slice
 from assay.model.vacuum import Retention, Vacuumed
@@ -156,6 +156,11 @@ class Publication:
     """The plan-time version of every dataset read or written; None where there was none."""
     result: RunResult
 
+    @property
+    def changes(self) -> bool:
+        """Whether any dataset gets new content: a table, or what stands delivered, numbered or rejected."""
+        return any(manifest.changed for manifest in self.manifests.values())
+
 
 class Warehouse(Protocol):
     """Where tables live, with the control state beside them. `publish` is the one commit point."""
@@ -247,7 +252,7 @@ class Warehouse(Protocol):
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""
 
-    def outcome(self, run: int) -> str:
+    def outcome(self, run: int) -> RunState:
         """Return the state that a run is in by its record: what settles a publish whose answer was lost."""
 
     def discard(self, run: int) -> None:

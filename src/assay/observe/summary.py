@@ -106,6 +106,8 @@ def _last_line(result: RunResult) -> str:
     seconds = f"{result.seconds:.1f} s"
     match result.state:
         case "published":
+            if not written:
+                return f"published: no table has changed, but what was delivered or rejected has ({seconds})"
             rows = sum(node.rows or 0 for node in written)
             return f"published {counted(len(written), 'table')} with {counted(rows, 'row')} in {seconds}"
         case "unchanged":

@@ -159,11 +159,11 @@ class Embedded:
             _run_nodes(work, nodes, kept, self._tell)
             judged, problems = judge(work, nodes)
             nodes |= judged
-            result = _result(work, nodes, problems, began)
             if problems:
+                result = _result(work, nodes, "failed", began, problems)
                 self.warehouse.close_run(work.handle, result)
             else:
-                publish(work, result)
+                result = publish(work, _result(work, nodes, "staged", began))
                 work.warehouse.discard(work.handle.id)
         return self._ended(result)
 
@@ -175,13 +175,13 @@ class Embedded:
         Returns its result where the publish had landed when it was interrupted, or its answer lost.
         """
         why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
-        failed = _result(work, nodes, (why,), began)
+        failed = _result(work, nodes, "failed", began, (why,))
         try:
             work.warehouse.close_run(work.handle, failed)
         except LeaseError:
             # The run has ended already, or another has taken it over and marked it failed.
-            if self.warehouse.outcome(work.handle.id) in ("published", "unchanged"):
-                return self._ended(_result(work, nodes, (), began))
+            if (state := self.warehouse.outcome(work.handle.id)) in ("published", "unchanged"):
+                return self._ended(_result(work, nodes, state, began))
         self._ended(failed)
         return None
 
@@ -251,12 +251,9 @@ def _kind(work: Work, name: str) -> NodeKind:
     return "view" if name in work.pipeline.views else "table"
 
 
-def _result(work: Work, nodes: Mapping[str, NodeRun], problems: tuple[str, ...], began: dt.datetime) -> RunResult:
-    # A view is computed without being published; a table or source with new content is.
-    changed = any(
-        n.status == "written" or (n.status == "computed" and n.name in work.plan.sources) for n in nodes.values()
-    )
-    state: RunState = "failed" if problems else "published" if changed else "unchanged"
+def _result(
+    work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: dt.datetime, problems: tuple[str, ...] = ()
+) -> RunResult:
     return RunResult(
         run=work.handle.id,
         pipeline=work.pipeline.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from assay.model.data import TEMPORARY, Manifest
 from assay.model.ports import Publication
@@ -10,8 +11,11 @@ from assay.model.run import RunResult
 from assay.runtime.work import Work
 
 
-def publish(work: Work, result: RunResult) -> None:
-    """Publish a run; raises ConflictError where a dataset it read or wrote has moved, LeaseError where it is fenced."""
+def publish(work: Work, result: RunResult) -> RunResult:
+    """Publish a run, and return its result with the state that it then is in.
+
+    Raises ConflictError where a dataset it read or wrote has moved, LeaseError where it is fenced.
+    """
     staged = work.warehouse.manifests(work.handle.id)
     lasting = {name: manifest for name, manifest in staged.items() if not name.startswith(TEMPORARY)}
     publication = Publication(
@@ -21,7 +25,10 @@ def publish(work: Work, result: RunResult) -> None:
         result=result,
     )
     prepared = work.warehouse.prepare(work.handle.id, lasting, work.plan.state)
-    work.warehouse.publish(work.handle, publication, prepared, work.plan.state)
+    # Tables may stand as they are and more or fewer rows be rejected: readers see that too, and an undo takes it back.
+    done = replace(result, state="published" if publication.changes else "unchanged")
+    work.warehouse.publish(work.handle, replace(publication, result=done), prepared, work.plan.state)
+    return done
 
 
 def _reads(work: Work, manifests: Iterable[Manifest]) -> dict[str, int | None]:

@@ -14,6 +14,7 @@ from assay.model.data import DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.past import PastRun, RecordedRun
 from assay.model.published import Life, Rows, State
+from assay.model.run import RunState
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.warehouses import serial, vacuuming
@@ -137,9 +138,10 @@ def read_earlier(connection: Connection, pipeline: str, run: int, among: Collect
     return [int(row.id) for row in connection.execute(query)]
 
 
-def read_outcome(connection: Connection, run: int) -> str:
+def read_outcome(connection: Connection, run: int) -> RunState:
     """Return the state of a run."""
-    return str(connection.execute(select(RUNS.c.state).where(RUNS.c.id == run)).scalar_one())
+    state: RunState = connection.execute(select(RUNS.c.state).where(RUNS.c.id == run)).scalar_one()
+    return state
 
 
 def _seq_of(connection: Connection, at: int | dt.datetime | None) -> int | None:

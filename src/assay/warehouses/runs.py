@@ -16,7 +16,7 @@ from assay.model.errors import LeaseError, WarehouseError, describe
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.ports import RunHandle
 from assay.model.published import Life, Rows
-from assay.model.run import NodeRun, RunResult
+from assay.model.run import NodeRun, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.serial import manifest_to_json
@@ -133,7 +133,7 @@ class RunRecords(ABC):
         with self._writing() as connection:
             publishing.write_end(connection, handle, result, None)
 
-    def outcome(self, run: int) -> str:
+    def outcome(self, run: int) -> RunState:
         """Return the state that a run is in by its record."""
         with self._reading() as connection:
             return reading.read_outcome(connection, run)

@@ -133,7 +133,7 @@ class IcebergWarehouse(RunRecords):
                 catalog.add_namespace(connection, namespace)
                 catalog.swap_pointer(connection, namespace, table, _location(state, dataset), metadata.location)
             seq = publishing.write_versions(connection, handle, publication, prepared)
-            publishing.write_end(connection, handle, publication.result, seq if _any_changed(publication) else None)
+            publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
 
     def open(self, at: int | dt.datetime | None = None) -> Opened:
         """Read a published state, and hold it against every vacuum."""
@@ -209,8 +209,3 @@ def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State)
 def _location(state: State, dataset: str) -> str | None:
     version = state.versions.get(dataset)
     return version.metadata_location if version else None
-
-
-def _any_changed(publication: Publication) -> bool:
-    """Return whether any dataset gets new content."""
-    return any(manifest.changed for manifest in publication.manifests.values())
