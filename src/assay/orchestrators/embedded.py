@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -61,7 +60,7 @@ class Embedded:
 
         Raises UsageError for what is wrong before any table is computed, LeaseError where another run is at work.
         """
-        began = dt.datetime.now(dt.UTC)
+        began = time.monotonic()
         traced = trace(pipeline, self.engine)
         for left in reversed(range(_REPLANS)):
             plan = self._plan(pipeline, traced, options)
@@ -84,7 +83,7 @@ class Embedded:
 
         Raises UsageError where there is no such run, or where what it staged does not belong to what there is now.
         """
-        began = dt.datetime.now(dt.UTC)
+        began = time.monotonic()
         run = resumable(pipeline, self.warehouse.newest(pipeline.name))
         pipeline = pipeline.reading(run.plan["paths"])
         traced = trace(pipeline, self.engine)
@@ -136,7 +135,7 @@ class Embedded:
         return work.plan
 
     def _begun(
-        self, work: Work, began: dt.datetime, current: Callable[[], Plan], kept: Mapping[str, NodeRun] = _NOTHING
+        self, work: Work, began: float, current: Callable[[], Plan], kept: Mapping[str, NodeRun] = _NOTHING
     ) -> RunResult:
         """Carry out a run that has its lease; however it ends, the next need not wait for that."""
         nodes: dict[str, NodeRun] = {}
@@ -152,9 +151,7 @@ class Embedded:
                 return ended
             raise
 
-    def _carry_out(
-        self, work: Work, nodes: dict[str, NodeRun], began: dt.datetime, kept: Mapping[str, NodeRun]
-    ) -> RunResult:
+    def _carry_out(self, work: Work, nodes: dict[str, NodeRun], began: float, kept: Mapping[str, NodeRun]) -> RunResult:
         with heartbeat(work):
             _run_nodes(work, nodes, kept, self._tell)
             judged, problems = judge(work, nodes)
@@ -167,9 +164,7 @@ class Embedded:
                 work.warehouse.discard(work.handle.id)
         return self._ended(result)
 
-    def _abandon(
-        self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: dt.datetime
-    ) -> RunResult | None:
+    def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: float) -> RunResult | None:
         """Close a run that ends by an error, so that the next need not wait for its lease to run out.
 
         Returns its result where the publish had landed when it was interrupted, or its answer lost.
@@ -252,7 +247,7 @@ def _kind(work: Work, name: str) -> NodeKind:
 
 
 def _result(
-    work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: dt.datetime, problems: tuple[str, ...] = ()
+    work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: float, problems: tuple[str, ...] = ()
 ) -> RunResult:
     return RunResult(
         run=work.handle.id,
@@ -261,13 +256,13 @@ def _result(
         as_of=work.plan.options.as_of,
         nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
         tables={name: nodes[name] for name in work.pipeline.tables if name in nodes},
-        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+        seconds=time.monotonic() - began,
         problems=problems,
         peak_memory_bytes=peak_memory(),
     )
 
 
-def _nothing_done(pipeline: Pipeline, plan: Plan, began: dt.datetime) -> RunResult:
+def _nothing_done(pipeline: Pipeline, plan: Plan, began: float) -> RunResult:
     nodes = {name: skipped(pipeline, plan, name) for name in plan.steps}
     return RunResult(
         run=None,
@@ -276,6 +271,6 @@ def _nothing_done(pipeline: Pipeline, plan: Plan, began: dt.datetime) -> RunResu
         as_of=plan.options.as_of,
         nodes=nodes,
         tables={name: nodes[name] for name in pipeline.tables},
-        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+        seconds=time.monotonic() - began,
         peak_memory_bytes=peak_memory(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import replace
 from traceback import format_exception
 
@@ -28,7 +29,7 @@ def execute(work: Work, name: str) -> NodeRun:
         return skipped(work.pipeline, work.plan, name)
     if step.action == "maybe" and name in work.pipeline.views:
         return NodeRun(name, "skipped", "computed by the first table that needs it")
-    started = dt.datetime.now(dt.UTC)
+    started, began = dt.datetime.now(dt.UTC), time.monotonic()
     retried: list[str] = []
     try:
         done = _attempts(work, name, retried)
@@ -41,7 +42,8 @@ def execute(work: Work, name: str) -> NodeRun:
         attempts=len(retried) + 1,
         retried=tuple(retried),
         started_at=started,
-        ended_at=dt.datetime.now(dt.UTC),
+        # The clock may have been set meanwhile.
+        ended_at=started + dt.timedelta(seconds=time.monotonic() - began),
     )
     work.warehouse.record_node(work.handle, done)
     return done

@@ -51,10 +51,11 @@ LEASES = Table(
     Column("token", BigInteger, nullable=False),
     Column("owner", String, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("expires_up", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
 )
-"""One row a pipeline, kept after release so that its token only grows; `expires_at` in epoch seconds, `seq` the last
-publish when it was taken."""
+"""One row a pipeline, kept after release so that its token only grows; `expires_at` in epoch seconds, `expires_up` in
+those since the owner's machine was started, `seq` the last publish when it was taken."""
 
 DATASETS = Table(
     "assay_dataset",

@@ -55,7 +55,10 @@ def _is_free(connection: Connection, pipeline: str) -> bool:
     held = connection.execute(select(LEASES).where(LEASES.c.pipeline == pipeline)).one_or_none()
     if held is None or held.run is None:
         return True
-    if held.expires_at > time.time() and not Owner.from_text(held.owner).is_surely_dead():
+    owner = Owner.from_text(held.owner)
+    # A clock may be set at any time; how long the machine is up tells the truth to all who run on it.
+    holds = held.expires_up > time.monotonic() if owner.shares_uptime() else held.expires_at > time.time()
+    if holds and not owner.is_surely_dead():
         return False
     _fail_abandoned(connection, held.run)
     return True
@@ -64,7 +67,7 @@ def _is_free(connection: Connection, pipeline: str) -> bool:
 def _hold_anew(connection: Connection, pipeline: str, run: int, seconds: float) -> int:
     """Give the lease to a run, and return its token."""
     seq = connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()
-    mine = {"run": run, "owner": Owner.here().to_text(), "expires_at": math.ceil(time.time() + seconds), "seq": seq}
+    mine = {"run": run, "owner": Owner.here().to_text(), "seq": seq, **_for(seconds)}
     given = update(LEASES).where(LEASES.c.pipeline == pipeline).values(**mine, token=LEASES.c.token + 1)
     token = connection.execute(given.returning(LEASES.c.token)).scalar_one_or_none()
     if token is None:
@@ -73,21 +76,26 @@ def _hold_anew(connection: Connection, pipeline: str, run: int, seconds: float) 
     return int(token)
 
 
+def _for(seconds: float) -> dict[str, int]:
+    """Return when a lease ends that is to hold so long from now."""
+    return {"expires_at": math.ceil(time.time() + seconds), "expires_up": math.ceil(time.monotonic() + seconds)}
+
+
 def renew(connection: Connection, handle: RunHandle, seconds: float) -> None:
     """Prolong the lease; raises LeaseError where another run has taken over."""
-    _hold(connection, handle, expires_at=math.ceil(time.time() + seconds))
+    _hold(connection, handle, **_for(seconds))
 
 
 def release(connection: Connection, handle: RunHandle) -> None:
     """Give the lease back; raises LeaseError where another run has taken over."""
-    _hold(connection, handle, run=None, expires_at=0)
+    _hold(connection, handle, run=None)
 
 
 def end_dead(connection: Connection) -> None:
     """Take the lease from every run whose owner is dead or silent: from now on it cannot publish."""
     for pipeline in connection.execute(select(LEASES.c.pipeline).where(LEASES.c.run.is_not(None))).scalars().all():
         if _is_free(connection, pipeline):
-            connection.execute(update(LEASES).where(LEASES.c.pipeline == pipeline).values(run=None, expires_at=0))
+            connection.execute(update(LEASES).where(LEASES.c.pipeline == pipeline).values(run=None))
 
 
 def at_work(connection: Connection) -> dict[int, int]:

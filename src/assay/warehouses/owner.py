@@ -32,6 +32,10 @@ class Owner:
         """Return plain text for the control tables."""
         return json.dumps(asdict(self))
 
+    def shares_uptime(self) -> bool:
+        """Return whether it counts the time since the same start of the same machine."""
+        return bool(_boot()) and self.place == _place()
+
     def is_surely_dead(self) -> bool:
         """Return whether the process has ended; False where this host cannot tell."""
         if self.place != _place():
@@ -47,12 +51,15 @@ class Owner:
 
 
 def _place() -> str:
-    boot = _read(Path("/proc/sys/kernel/random/boot_id"))
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = ""
-    return f"{socket.gethostname()} {boot} {namespace}".strip()
+    return f"{socket.gethostname()} {_boot()} {namespace}".strip()
+
+
+def _boot() -> str:
+    return _read(Path("/proc/sys/kernel/random/boot_id"))
 
 
 def _started(pid: int) -> str:
