@@ -93,14 +93,15 @@ def _refusing(schema: Schema, why: str) -> str:
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: str, found: Rows) -> None:
     """Make a table of control rows; numbers stay numbers, all else is text."""
-    whole = [all(isinstance(row[n], int | None) for row in found.rows) for n in range(len(found.columns))]
-    kinds = ["bigint" if numbers and found.rows else "varchar" for numbers in whole]
-    fields = dict(zip(found.columns, kinds, strict=True))
-    shape = json.dumps([fields])
-    document = json.dumps([dict(zip(found.columns, row, strict=True)) for row in found.rows])
-    # One statement, however long the history: a row at a time would take seconds.
+    values = {name: [row[n] for row in found.rows] for n, name in enumerate(found.columns)}
+    kinds = {
+        name: ["bigint" if found.rows and all(isinstance(each, int | None) for each in column) else "varchar"]
+        for name, column in values.items()
+    }
+    shown = ", ".join(f"unnest(found.{quoting.name(name)}) as {quoting.name(name)}" for name in found.columns)
+    # One statement, and a list a column, however long the history: a row at a time would take seconds.
     connection.execute(
         f"create table {META}.{quoting.name(table)} as "
-        f"select unnest(from_json(?::json, {quoting.text(shape)}), recursive := true)",
-        [document],
+        f"select {shown} from (select from_json(?::json, {quoting.text(json.dumps(kinds))}) as found)",
+        [json.dumps(values)],
     )
