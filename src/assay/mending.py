@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay import platform, queries
+from assay.assembly import Location
 from assay.model.data import dataset_of_source
 from assay.model.errors import DeclarationError, UsageError, near_miss
 from assay.model.event import Observer
@@ -45,11 +46,11 @@ class Replayed:
 
 def export(
     pipeline: Pipeline | str,
-    file: platform.Location,
+    file: Location,
     *,
     source: str | None = None,
     delivery: str | None = None,
-    warehouse: platform.Location | None = None,
+    warehouse: Location | None = None,
 ) -> int:
     """Write the bad lines of a source that stand in the quarantine to a file, to be mended, and return how many.
 
@@ -74,9 +75,9 @@ def export(
 def replay(
     pipeline: Pipeline | str,
     *,
-    mended: platform.Location | None = None,
+    mended: Location | None = None,
     source: str | None = None,
-    warehouse: platform.Location | None = None,
+    warehouse: Location | None = None,
     settings: Settings | None = None,
     observers: Sequence[Observer] = (),
 ) -> Replayed:
@@ -110,7 +111,7 @@ def _lines_of(pipeline: Pipeline, name: str) -> Csv:
     return source
 
 
-def _everything(warehouse: platform.Location | None) -> set[tuple[Any, ...]]:
+def _everything(warehouse: Location | None) -> set[tuple[Any, ...]]:
     """Return what tells the rows apart that stand in the quarantine."""
     query = (
         "select node, source_file, position, line, coalesce(raw, row), row_number() over "

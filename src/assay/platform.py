@@ -1,4 +1,4 @@
-"""The one place that names concrete classes: settings become warehouse, engine and orchestrator."""
+"""What people ask of assay, from Python as from the command line: runs, undo, readers, and what goes with them."""
 
 from __future__ import annotations
 
@@ -10,36 +10,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from assay import assembly
+from assay.assembly import Location
 from assay.loading import find_pipeline
-from assay.model.errors import DeclarationError, UsageError
+from assay.model.errors import DeclarationError
 from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
+from assay.model.ports import Warehouse
 from assay.model.published import Verified
 from assay.model.run import RunOptions, RunResult
-from assay.model.source import is_text
 from assay.model.vacuum import Retention, Vacuumed
 from assay.settings import Settings, load
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from assay.engines.duckdb.engine import DuckDbEngine
     from assay.orchestrators.embedded import Embedded
     from assay.runtime.plan import Plan
     from assay.runtime.replay import SortedLines
     from assay.sources.mendable import StandingLine
-    from assay.warehouses.iceberg.store import IcebergWarehouse
-
-Location = str | os.PathLike[str]
 
 
 class RunArguments(TypedDict, total=False):
     """What can be asked of a run, from Python as from the command line."""
 
     warehouse: Location | None
-    """The lake's folder; by default what the settings say."""
+    """The lake's folder, or postgresql://...; by default what the settings say."""
     sources: Mapping[str, Location]
     """Source name -> path to read instead of the declared one."""
     as_of: dt.date | None
@@ -153,7 +151,7 @@ def undo(run: int | None = None, *, warehouse: Location | None = None, settings:
     """
     settings = settings or current_settings()
     patience = settings.busy_seconds if settings.when_busy == "wait" else 0.0
-    return _lake(settings, warehouse, create=False).undo(run, patience=patience)
+    return assembly.warehouse(settings, warehouse, create=False).undo(run, patience=patience)
 
 
 def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings: Settings | None = None) -> Vacuumed:
@@ -164,8 +162,8 @@ def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings:
     read nor undone afterwards. Raises WarehouseError where another program has changed a table, or the lake was moved.
     """
     settings = settings or current_settings()
-    lake = _lake(settings, warehouse, create=False)
-    return lake.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
+    found = assembly.warehouse(settings, warehouse, create=False)
+    return found.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
 
 
 def verify(warehouse: Location | None = None) -> Verified:
@@ -173,7 +171,7 @@ def verify(warehouse: Location | None = None) -> Verified:
 
     Raises WarehouseError where there is no warehouse, or where its catalog is damaged.
     """
-    return _lake(current_settings(), warehouse, create=False).verify()
+    return assembly.warehouse(current_settings(), warehouse, create=False).verify()
 
 
 def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
@@ -195,9 +193,9 @@ def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastR
     return stored(warehouse).history(limit)
 
 
-def stored(warehouse: Location | None = None) -> IcebergWarehouse:
+def stored(warehouse: Location | None = None) -> Warehouse:
     """Open a warehouse that is there; raises WarehouseError where there is none."""
-    return _lake(current_settings(), warehouse, create=False)
+    return assembly.warehouse(current_settings(), warehouse, create=False)
 
 
 def find(pipeline: Pipeline | str, settings: Settings | None = None) -> Pipeline:
@@ -244,41 +242,12 @@ def embedded(settings: Settings, arguments: RunArguments, *, order: int | None =
     """
     from assay.orchestrators.embedded import Embedded
 
-    lake = _lake(settings, arguments.get("warehouse"), create=True)
-    engine = _engine(settings, order)
+    stored = assembly.warehouse(settings, arguments.get("warehouse"), create=True)
+    engine = assembly.engine(settings, order)
     try:
-        yield Embedded(engine, lake, settings, tuple(arguments.get("observers", ())))
+        yield Embedded(engine, stored, settings, tuple(arguments.get("observers", ())))
     finally:
         engine.close()
-
-
-def _engine(settings: Settings, order: int | None) -> DuckDbEngine:
-    from assay.engines.duckdb.engine import DuckDbEngine
-    from assay.engines.duckdb.shuffling import ShufflingEngine
-
-    # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
-    threads = max(1, _cores() // settings.worker_count)
-    if order is None:
-        return DuckDbEngine(threads=threads, memory_limit=settings.memory_limit)
-    return ShufflingEngine(threads=threads, memory_limit=settings.memory_limit, seed=order)
-
-
-def _lake(settings: Settings, warehouse: Location | None, *, create: bool) -> IcebergWarehouse:
-    from assay.warehouses.iceberg.store import IcebergWarehouse
-
-    # What is given with a command counts from where it is given, what is set from the folder of assay.toml.
-    base, place = (Path(), str(warehouse)) if warehouse is not None else (Path(settings.folder), settings.warehouse)
-    if not place.strip():
-        raise UsageError("The warehouse has no name; give it a folder.")
-    if not is_text(place) or "\0" in place:
-        raise UsageError(f"{place!r}: the warehouse's name is no text; give it another.")
-    if "://" in place or place.startswith("postgresql:"):
-        raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
-    return IcebergWarehouse(base / place, create=create, lease_seconds=settings.lease_seconds)
-
-
-def _cores() -> int:
-    return replace(Settings(), workers=0).worker_count
 
 
 def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:

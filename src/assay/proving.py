@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
 
 from assay import platform
+from assay.assembly import Location
 from assay.model.errors import UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
@@ -37,7 +38,7 @@ __all__ = ["CrashReport", "Finding", "Kills", "Proof", "crashtest", "prove"]
 def crashtest(
     pipeline: str,
     *,
-    sources: Mapping[str, platform.Location] | None = None,
+    sources: Mapping[str, Location] | None = None,
     as_of: dt.date | None = None,
     kills: Kills | None = None,
     settings: Settings | None = None,
@@ -76,7 +77,7 @@ def crashtest(
 class ProofArguments(TypedDict, total=False):
     """What can be asked of a proof, from Python as from the command line."""
 
-    sources: Mapping[str, platform.Location]
+    sources: Mapping[str, Location]
     """Source name -> path to read instead of the declared one."""
     as_of: dt.date | None
     """The date of all runs; today by default."""
@@ -88,7 +89,7 @@ class ProofArguments(TypedDict, total=False):
     """The most workers that compute side by side; 8 by default."""
     permute_source: bool
     """Put the lines of each delivery in another order, too, and say which tables depend on it."""
-    keep: platform.Location | None
+    keep: Location | None
     """A new folder that the scratch warehouses are made in, and stay."""
     settings: Settings | None
     """Instead of those of assay.toml and the environment."""
@@ -148,7 +149,7 @@ def _published(lake: Path) -> Published:
 
 
 @contextmanager
-def _scratch(keep: platform.Location | None) -> Iterator[Path]:
+def _scratch(keep: Location | None) -> Iterator[Path]:
     """Give an empty folder, which is removed at the end unless it is to be kept."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="assay-prove-") as folder:

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from assay import platform
+from assay.assembly import Location
 from assay.model.data import Version, is_table, name_of_table
 from assay.model.difference import TableDifference
 from assay.model.errors import UsageError, near_miss
@@ -23,7 +24,7 @@ Rows = tuple[list[str], list[tuple[Any, ...]]]
 """Names of columns, and rows."""
 
 
-def query(text: str, warehouse: platform.Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
+def query(text: str, warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
     """Return the columns' names and the rows of a query over the published tables.
 
     Raises UsageError with the engine's own words for a query it cannot run.
@@ -31,15 +32,13 @@ def query(text: str, warehouse: platform.Location | None = None, *, at: int | dt
     return _rows(platform.connect(warehouse, at=at), text)
 
 
-def first_rows(
-    table: str, warehouse: platform.Location | None, limit: int, *, at: int | dt.datetime | None = None
-) -> Rows:
+def first_rows(table: str, warehouse: Location | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
     """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
     connection = platform.connect(warehouse, at=at)
     return _rows(connection, f"select * from {_published(connection, table)} limit {limit:d}")
 
 
-def profile(table: str, warehouse: platform.Location | None = None) -> Rows:
+def profile(table: str, warehouse: Location | None = None) -> Rows:
     """Return what each column of a table holds: nulls, distinct values, bounds, mean, most frequent value."""
     from assay.engines.duckdb import profile as columns
 
@@ -50,7 +49,7 @@ def profile(table: str, warehouse: platform.Location | None = None) -> Rows:
 def diff(
     before: int | dt.datetime,
     after: int | dt.datetime,
-    warehouse: platform.Location | None = None,
+    warehouse: Location | None = None,
     *,
     table: str | None = None,
     limit: int = 20,
@@ -76,7 +75,7 @@ def diff(
 def where(
     *key: str,
     pipeline: Pipeline | str | None = None,
-    warehouse: platform.Location | None = None,
+    warehouse: Location | None = None,
     limit: int = 5,
 ) -> Whereabouts:
     """Tell the fate of rows: what delivered them, which tables hold them and since when, and why others do not.
@@ -102,7 +101,7 @@ def where(
     return platform.follow(found, key, rejected, bad_lines, limit, warehouse)
 
 
-def _only_pipeline(key: Sequence[str], warehouse: platform.Location | None) -> Pipeline:
+def _only_pipeline(key: Sequence[str], warehouse: Location | None) -> Pipeline:
     """Return the pipeline that writes all tables, by its name in assay.toml or whatever it is called there."""
     owners = sorted(set(platform.stored(warehouse).state().owners.values()))
     place = [] if warehouse is None else ["--warehouse", str(warehouse)]
@@ -129,7 +128,7 @@ def in_order(versions: Mapping[str, Version]) -> list[str]:
 
 
 def quarantine(
-    warehouse: platform.Location | None = None,
+    warehouse: Location | None = None,
     *,
     run: int | None = None,
     table: str | None = None,

@@ -12,9 +12,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from assay.model.data import Manifest
+from assay.model.data import Manifest, is_table
 from assay.model.ports import Destination, Engine, Publication, RunHandle, Warehouse
-from assay.model.published import State
+from assay.model.published import State, TableShape
 from assay.model.run import NodeRun, RunResult, RunState
 from assay.model.schema import Schema
 from assay.transform.sql import sql
@@ -64,6 +64,8 @@ class Place:
         """Write the query's rows as the dataset's whole content, in place of what the state holds; record nothing."""
         base = (state or self.warehouse.state()).versions.get(dataset)
         schema = Schema.of(columns).following(base.schema if base else None, base.next_field_id if base else 1)
+        if is_table(dataset):
+            self.warehouse.make_room([TableShape(dataset, tuple(columns))])
         to = Destination(self.warehouse.root, self.warehouse.folder(dataset, handle.id), f"{handle.id}-1", schema)
         with self.engine.session() as session:
             added = session.write(session.resolve(sql(query), dataset), to)
@@ -125,7 +127,9 @@ class Place:
         """Return what a reader sees of the dataset, in order of the first column."""
         version = (state or self.warehouse.state()).versions[dataset]
         with self.engine.session() as session:
-            return sorted(session.fetch(session.scan(self.warehouse.root, version.files, version.schema, "seen")))
+            return sorted(
+                session.fetch(session.scan(self.warehouse.local(version.files), version.files, version.schema, "seen"))
+            )
 
     def facts(self) -> tuple[Any, ...]:
         """Return all that others can see, for comparing before and after."""

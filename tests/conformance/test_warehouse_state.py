@@ -12,7 +12,7 @@ import pytest
 from assay.model.data import ColumnStats, DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.ledger import Ledger
-from assay.model.ports import Warehouse
+from assay.model.ports import RunHandle, Warehouse
 from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
@@ -21,7 +21,7 @@ from tests.conformance.place import Place, ended
 
 
 def manifest(dataset: str, attempt: int = 1) -> Manifest:
-    """A manifest with something to lose in every field; its files need not exist until a publish."""
+    """A manifest with something to lose in every field."""
     identity = FileIdentity('/data/it\'s "ö".csv', 2**40, 1_700_000_000_000_000_001, 3, 2**64 - 1, "ab" * 32)
     stats = {"id": ColumnStats("1", "9", 0, 9, 80), 'a "b"': ColumnStats(None, None, 9, 9, 0)}
     return Manifest(
@@ -32,13 +32,27 @@ def manifest(dataset: str, attempt: int = 1) -> Manifest:
         schema=Schema.of([("id", "BIGINT"), ('a "b"', "DECIMAL(12,2)")]),
         next_field_id=5,
         partition_by=("id", 'a "b"'),
-        added=(DataFile("x/it's.parquet", 9, 2**40, {"id": "1", 'a "b"': None}, stats, "ö.csv"),),
+        added=(DataFile(f"x/{dataset}/{attempt} it's.parquet", 9, 2**40, {"id": "1", 'a "b"': None}, stats, "ö.csv"),),
         removed=("y/1.parquet", "y/2.parquet"),
         fingerprint="f" * 64,
         inputs={"bronze.a": 3, "source:shop.orders": 7},
         as_of="2024-12-01",
         slices=(Slice("ö.csv", 4, identity, "2024-11-30", 2**62, 9),),
     )
+
+
+def record(warehouse: Warehouse, handle: RunHandle, *manifests: Manifest) -> None:
+    """Record manifests whose files have been written."""
+    for file in (file for each in manifests for file in each.added):
+        write(warehouse, file.path)
+    warehouse.record(handle, *manifests)
+
+
+def write(warehouse: Warehouse, path: str) -> None:
+    """Write a file that is there, whatever it holds."""
+    written = Path(warehouse.root, path)
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.write_bytes(b"rows")
 
 
 def test_an_empty_warehouse_has_published_nothing_and_knows_no_run(warehouse: Warehouse) -> None:
@@ -68,15 +82,15 @@ def test_run_numbers_grow_over_all_pipelines_and_tokens_within_each(place: Place
 
 def test_a_manifest_comes_back_as_it_was_recorded(place: Place) -> None:
     handle, recorded = place.begin(), manifest("bronze.a")
-    place.warehouse.record(handle, recorded)
+    record(place.warehouse, handle, recorded)
     assert place.reopen().manifests(handle.id) == {"bronze.a": recorded}
 
 
 def test_manifests_are_found_by_run_and_by_dataset(place: Place) -> None:
     shop, other = place.begin("shop"), place.begin("other")
-    place.warehouse.record(shop, manifest("bronze.a"), manifest("keys:bronze.a"))
-    place.warehouse.record(shop, manifest("bronze.b"))
-    place.warehouse.record(other, manifest("bronze.c"))
+    record(place.warehouse, shop, manifest("bronze.a"), manifest("keys:bronze.a"))
+    record(place.warehouse, shop, manifest("bronze.b"))
+    record(place.warehouse, other, manifest("bronze.c"))
     found = place.warehouse.manifests
     assert set(found(shop.id)) == {"bronze.a", "keys:bronze.a", "bronze.b"}
     assert set(found(shop.id, ["bronze.b", "bronze.c"])) == {"bronze.b"}
@@ -86,8 +100,8 @@ def test_manifests_are_found_by_run_and_by_dataset(place: Place) -> None:
 
 def test_the_first_attempt_counts_and_a_later_one_is_left_with_all_it_brought(place: Place) -> None:
     handle = place.begin()
-    place.warehouse.record(handle, manifest("silver.a", attempt=1))
-    place.warehouse.record(handle, manifest("silver.a", attempt=2), manifest("keys:silver.a", attempt=2))
+    record(place.warehouse, handle, manifest("silver.a", attempt=1))
+    record(place.warehouse, handle, manifest("silver.a", attempt=2), manifest("keys:silver.a", attempt=2))
     assert place.warehouse.manifests(handle.id) == {"silver.a": manifest("silver.a", attempt=1)}
 
 
@@ -97,7 +111,7 @@ def test_of_attempts_that_race_one_counts_with_everything_it_brought(place: Plac
     def attempt(number: int) -> None:
         warehouse = place.reopen()
         together.wait()
-        warehouse.record(handle, manifest("silver.a", number), manifest("keys:silver.a", number))
+        record(warehouse, handle, manifest("silver.a", number), manifest("keys:silver.a", number))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(attempt, range(1, 9)))
@@ -109,7 +123,7 @@ def test_of_attempts_that_race_one_counts_with_everything_it_brought(place: Plac
 def test_many_threads_record_at_once_and_none_is_lost(place: Place) -> None:
     handle, names = place.begin(), [f"bronze.t{n}" for n in range(60)]
     with ThreadPoolExecutor(12) as pool:
-        list(pool.map(lambda name: place.warehouse.record(handle, manifest(name)), names))
+        list(pool.map(lambda name: record(place.warehouse, handle, manifest(name)), names))
     assert place.warehouse.manifests(handle.id) == {name: manifest(name) for name in names}
 
 
@@ -117,6 +131,7 @@ def test_what_nodes_did_can_be_recorded_from_many_threads_and_again(place: Place
     handle = place.begin()
     failed = NodeRun("bronze_a", "failed", "new", error="it's broken", quarantine=("_q/1.parquet",))
     done = NodeRun("bronze_a", "written", "new", 3, Ledger({"orders": 3}, returned=3, written=3))
+    write(place.warehouse, failed.quarantine[0])
     place.warehouse.record_node(handle, failed)
     place.warehouse.record_node(handle, done)
     with ThreadPoolExecutor(8) as pool:

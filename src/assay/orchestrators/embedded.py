@@ -28,6 +28,7 @@ from assay.runtime.publish import publish
 from assay.runtime.record import to_record
 from assay.runtime.replay import SortedLines, sort_mended
 from assay.runtime.resume import resumable, resumption
+from assay.runtime.room import shapes
 from assay.runtime.sought import Sought
 from assay.runtime.trace import Traced, trace
 from assay.runtime.where import whereabouts
@@ -68,6 +69,7 @@ class Embedded:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(_nothing_done(pipeline, plan, began))
             self.warehouse.warm_up()
+            self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
@@ -89,6 +91,7 @@ class Embedded:
         traced = trace(pipeline, self.engine)
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
+        self.warehouse.make_room(shapes(pipeline, traced))
         handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self._patience)
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
         return self._begun(work, began, lambda: found.plan, found.kept)

@@ -74,6 +74,11 @@ def read_quarantined(connection: Connection, run: int) -> list[str]:
     return list(connection.execute(select(QUARANTINE_FILES.c.path).where(QUARANTINE_FILES.c.run == run)).scalars())
 
 
+def read_all_quarantined(connection: Connection) -> list[str]:
+    """Return the paths of the files with rows that any run rejected."""
+    return list(connection.execute(select(QUARANTINE_FILES.c.path)).scalars())
+
+
 def read_history(connection: Connection, limit: int) -> list[PastRun]:
     """Return the newest runs first."""
     return [

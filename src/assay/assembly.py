@@ -1,0 +1,82 @@
+"""The one place that names concrete classes: settings become warehouse and engine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.model.errors import UsageError, WarehouseError
+from assay.model.ports import Warehouse
+from assay.model.secrets import without_secrets
+from assay.model.source import is_text
+from assay.settings import Settings
+
+if TYPE_CHECKING:
+    from assay.engines.duckdb.engine import DuckDbEngine
+    from assay.warehouses.postgres.store import PostgresWarehouse
+
+Location = str | os.PathLike[str]
+_SERVERS = ("postgresql://", "postgres://")
+_SERVER_SECONDS = 30.0
+"""How long a server may be away in the middle of a run."""
+
+
+def engine(settings: Settings, order: int | None) -> DuckDbEngine:
+    """Return what evaluates; with a number for the `order`, rows are presented in another than they are stored in."""
+    from assay.engines.duckdb.engine import DuckDbEngine
+    from assay.engines.duckdb.shuffling import ShufflingEngine
+
+    # With one thread a worker, each table is computed by the thread that asked for it, and none waits for another's.
+    threads = max(1, replace(Settings(), workers=0).worker_count // settings.worker_count)
+    if order is None:
+        return DuckDbEngine(threads=threads, memory_limit=settings.memory_limit)
+    return ShufflingEngine(threads=threads, memory_limit=settings.memory_limit, seed=order)
+
+
+def warehouse(settings: Settings, location: Location | None, *, create: bool) -> Warehouse:
+    """Open a warehouse; where there is none and `create` is set, a run makes it. Raises WarehouseError otherwise."""
+    place = _place(settings, location)
+    if is_server(place):
+        from assay.warehouses.postgres.patient import patient
+
+        stored = server(place, settings)
+        if not create and stored.migrations(()):
+            raise WarehouseError(f"{stored.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
+        return patient(stored, seconds=_SERVER_SECONDS)
+    if "://" in place or place.startswith("postgresql:"):
+        raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
+    from assay.warehouses.iceberg.store import IcebergWarehouse
+
+    # What is given with a command counts from where it is given, what is set from the folder of assay.toml.
+    base = Path() if location is not None else Path(settings.folder)
+    return IcebergWarehouse(base / place, create=create, lease_seconds=settings.lease_seconds)
+
+
+def is_server(place: str) -> bool:
+    """Return whether a warehouse is a database of a server."""
+    return place.startswith(_SERVERS)
+
+
+def server(url: str, settings: Settings) -> PostgresWarehouse:
+    """Open a database of a server, whether it holds a warehouse or not."""
+    from assay.warehouses.postgres.store import PostgresWarehouse
+
+    return PostgresWarehouse(url, _copies_of(url), lease_seconds=settings.lease_seconds)
+
+
+def _copies_of(url: str) -> Path:
+    """Return the folder of this machine for copies of a server's files: they have names that no other ever has."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "assay" / hashlib.sha256(without_secrets(url).encode()).hexdigest()[:16]
+
+
+def _place(settings: Settings, location: Location | None) -> str:
+    place = str(location) if location is not None else settings.warehouse
+    if not place.strip():
+        raise UsageError("The warehouse has no name; give it a folder.")
+    if not is_text(place) or "\0" in place:
+        raise UsageError(f"{place!r}: the warehouse's name is no text; give it another.")
+    return place

@@ -1,0 +1,110 @@
+"""The database of a warehouse: connections that are looked at before use, transactions, errors without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import Connection, create_engine, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from assay.model.errors import UsageError, WarehouseError
+from assay.model.secrets import without_secrets
+
+SCHEMA = "assay"
+"""Of everything that is not a table of a pipeline."""
+_LOCK = int.from_bytes(b"assay", "big")
+_CONNECT_SECONDS = 10
+_PERMANENT = ("28000", "28P01", "3D000", "42501")
+"""Wrong role, wrong password, no such database, no privilege: another try would tell the same."""
+
+
+class ConnectionLostError(WarehouseError):
+    """The server has gone away: it may come back."""
+
+
+class Database:
+    """A database of a PostgreSQL server."""
+
+    def __init__(self, url: str) -> None:
+        """Take the address, as libpq or SQLAlchemy write it."""
+        try:
+            address = make_url(url).set(drivername="postgresql+psycopg")
+        except ArgumentError:
+            raise UsageError("The warehouse's address cannot be read; write postgresql://user@host/database.") from None
+        self.shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
+        self._engine = create_engine(
+            address,
+            # A connection is looked at before it is given out: a server that was restarted is not noticed by its users.
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=24,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "application_name": "assay",
+                # What is asked and told must not depend on the settings of a role or server.
+                "options": "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c client_encoding=UTF8",
+            },
+            execution_options={"schema_translate_map": {None: SCHEMA}},
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open one consistent view of the database."""
+        with self._named(), self._engine.connect() as connection:
+            whole = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with whole.begin():
+                yield whole
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction, which others may overlap until it takes the lock."""
+        with self._named(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that no other writer of assay overlaps."""
+        with self.transaction() as connection:
+            self.lock(connection)
+            yield connection
+
+    @staticmethod
+    def lock(connection: Connection) -> None:
+        """Wait until no other writer is at work, and keep them out until the transaction ends."""
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn what the server says into an error that names the warehouse."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._told(error, lost=error.connection_invalidated or _is_lost(error.orig)) from error
+        except psycopg.Error as error:
+            raise self._told(error, lost=_is_lost(error)) from error
+
+    def _told(self, error: DBAPIError | psycopg.Error, *, lost: bool) -> WarehouseError:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        why = without_secrets(str(cause).strip().splitlines()[0]) if str(cause).strip() else type(cause).__name__
+        kind = ConnectionLostError if lost else WarehouseError
+        return kind(f"{self.shown}: {why.rstrip('.')}.")
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Return whether the connection failed or broke, and may be had again."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    code = error.sqlstate or ""
+    # 57P: the server is shutting down or starting up; 08: the connection broke.
+    return code.startswith(("57P", "08")) or (not code and not _is_permanent(str(error)))
+
+
+def _is_permanent(said: str) -> bool:
+    words = ("authentication failed", "does not exist", "no pg_hba.conf entry", "resolve host", "no password supplied")
+    return any(word in said for word in words)

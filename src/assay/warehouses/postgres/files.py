@@ -1,0 +1,128 @@
+"""The files of a PostgreSQL warehouse: written into a folder of this machine, and kept in the server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from sqlalchemy import Connection, delete
+
+from assay.model.data import TEMPORARY, DataFile, Manifest
+from assay.model.ports import RunHandle
+from assay.model.published import Life, Verified
+from assay.model.run import NodeRun
+from assay.warehouses import layout, reading
+from assay.warehouses.postgres import content, migrations
+from assay.warehouses.postgres.checking import damaged, missing, verified
+from assay.warehouses.postgres.database import Database
+from assay.warehouses.runs import RunRecords
+
+
+class FileRecords(RunRecords):
+    """The part of the warehouse that has to do with files, and how its database is reached."""
+
+    def __init__(self, database: Database, folder: Path, lease_seconds: float) -> None:
+        """Look whether the warehouse is there; raises WarehouseError where the database cannot be reached."""
+        super().__init__(lease_seconds)
+        self._database = database
+        self._root = folder
+        self.url = database.shown
+        self.root = str(folder)
+        self._made = False
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._is_made()
+
+    def local(self, files: Iterable[DataFile]) -> str:
+        """Return the folder under which these files can be read; those that are missing there are brought."""
+        wanted = [file for file in files if not content.is_here(self.root, file)]
+        if wanted:
+            with self._reading() as connection:
+                content.bring(connection, self.root, wanted)
+        return self.root
+
+    def folder(self, dataset: str, run: int) -> str:
+        """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
+        return layout.data_folder(dataset, run)
+
+    def quarantine_folder(self) -> str:
+        """Return the folder of the quarantine's files, relative to root."""
+        return layout.QUARANTINE
+
+    def remove(self, files: Iterable[DataFile]) -> None:
+        """Remove files that were written and that nothing refers to."""
+        for file in files:
+            (self._root / file.path).unlink()
+
+    def record(self, handle: RunHandle, *manifests: Manifest) -> None:
+        """Keep what one attempt staged, and record it; what an earlier attempt recorded stands, and this is left."""
+        runs: dict[str, int | None] = {}
+        for manifest in manifests:
+            lasting = not manifest.dataset.startswith(TEMPORARY)
+            runs |= {file.path: None if lasting else handle.id for file in manifest.added}
+            runs |= {file.path: handle.id for file in manifest.delta}
+        self._keep(runs)
+        super().record(handle, *manifests)
+
+    def record_node(self, handle: RunHandle, node: NodeRun) -> None:
+        """Record what a node did, also when it failed, and keep what it rejected."""
+        self._keep(dict.fromkeys(node.quarantine))
+        super().record_node(handle, node)
+
+    def lives(self, dataset: str) -> list[Life]:
+        """Return every file that a dataset has and had, and that is still there."""
+        with self._reading() as connection:
+            found, there = reading.read_lives(connection, dataset), content.sizes(connection)
+        return [life for life in found if life.file.path in there]
+
+    def missing(self) -> tuple[str, ...]:
+        """Return what published tables refer to and is not there, or not in full."""
+        with self._reading() as connection:
+            return missing(connection, reading.read_state(connection))
+
+    def damaged(self, files: Iterable[DataFile]) -> tuple[str, ...]:
+        """Return those files that are not byte for byte as they were written; all of them are read."""
+        with self._reading() as connection:
+            return damaged(connection, files)
+
+    def verify(self) -> Verified:
+        """Read all that is published, and compare it with what was written."""
+        with self._reading() as connection:
+            return verified(connection, reading.read_state(connection))
+
+    def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
+        """Keep a file that a source is to read as long as its slice stands, and return its path."""
+        path = f"{layout.deliveries_folder(dataset)}/{layout.delivery_name(name)}"
+        written = self._root / path
+        written.parent.mkdir(parents=True, exist_ok=True)
+        written.write_bytes(content)
+        self._keep({path: None})
+        return str(written)
+
+    def discard(self, run: int) -> None:
+        """Remove the temporary files of a run."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(content.CONTENT).where(content.CONTENT.c.run == run))
+        shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
+
+    def warm_up(self) -> None:
+        """Do nothing: a publish needs no more than is loaded."""
+
+    def _keep(self, runs: Mapping[str, int | None]) -> None:
+        if runs:
+            with self._database.transaction() as connection:
+                content.keep(connection, self.root, runs)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._database.read()
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._database.write()
+
+    def _is_made(self) -> bool:
+        """Return whether the control tables are there; another process may have made them since this was opened."""
+        if not self._made:
+            with self._database.read() as connection:
+                self._made = migrations.is_made(connection)
+        return self._made

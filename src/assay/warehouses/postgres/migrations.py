@@ -1,0 +1,146 @@
+"""Migrations: the statements that bring a database to what this version and the tables of a pipeline need.
+
+They are made from what is there, so that they are none where all is there already; rows are never lost by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+from sqlalchemy import Connection, MetaData, inspect, select
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from assay.model.errors import UsageError, WarehouseError
+from assay.model.published import TableShape
+from assay.warehouses import control
+from assay.warehouses.postgres import content
+from assay.warehouses.postgres.content import driver
+from assay.warehouses.postgres.database import SCHEMA
+from assay.warehouses.postgres.tables import FILE_COLUMN, relation
+
+_TYPES = {"DOUBLE": "DOUBLE PRECISION", "VARCHAR": "TEXT", "BLOB": "BYTEA"}
+_WIDER = {
+    ("integer", "bigint"),
+    ("integer", "double precision"),
+    ("real", "double precision"),
+    ("date", "timestamp without time zone"),
+}
+"""Changes of type that keep every value; to text, each does."""
+_METADATA = (control.METADATA, content.METADATA)
+
+
+def is_made(connection: Connection) -> bool:
+    """Return whether the control tables are there; raises WarehouseError where they are another version's."""
+    if not inspect(connection).has_table(control.FORMATS.name, schema=SCHEMA):
+        return False
+    found = connection.execute(select(control.FORMATS.c.format)).scalar()
+    if found != control.FORMAT:
+        raise WarehouseError(f"schema {SCHEMA}: has format {found}, and this assay reads format {control.FORMAT}.")
+    return True
+
+
+def missing(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
+    """Return the statements that are to be carried out for tables of these shapes.
+
+    Raises UsageError for a change of type that would lose something.
+    """
+    statements = [] if is_made(connection) else list(_control(connection))
+    if shapes:
+        there = set(inspect(connection).get_schema_names())
+        layers = dict.fromkeys(shape.dataset.partition(".")[0] for shape in shapes)
+        statements += [_text(sql.SQL("create schema {}").format(sql.Identifier(n))) for n in layers if n not in there]
+    for shape in shapes:
+        statements += _table(connection, shape)
+    return statements
+
+
+def carry_out(connection: Connection, statements: Sequence[str]) -> None:
+    """Carry statements out, in the transaction of the connection."""
+    for statement in statements:
+        driver(connection).execute(statement.encode())
+
+
+def _control(connection: Connection) -> Iterator[str]:
+    yield f"create schema if not exists {SCHEMA}"
+    dialect = connection.dialect
+    for metadata in _METADATA:
+        for table in _placed(metadata).sorted_tables:
+            yield str(CreateTable(table).compile(dialect=dialect)).strip()
+            yield from (str(CreateIndex(index).compile(dialect=dialect)).strip() for index in table.indexes)
+    # What is kept is packed already.
+    yield f"alter table {SCHEMA}.{content.CONTENT.name} alter column bytes set storage external"
+    yield f"insert into {SCHEMA}.{control.FORMATS.name} values ({control.FORMAT})"
+
+
+def _placed(metadata: MetaData) -> MetaData:
+    placed = MetaData()
+    for table in metadata.sorted_tables:
+        table.to_metadata(placed, schema=SCHEMA)
+    return placed
+
+
+def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
+    wanted = {name: _TYPES.get(kind, kind) for name, kind in shape.columns}
+    there = _columns(connection, shape.dataset)
+    table = relation(shape.dataset)
+    if not there:
+        columns = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(kind)) for n, kind in wanted.items()]
+        columns.append(sql.SQL("{} BIGINT NOT NULL").format(sql.Identifier(FILE_COLUMN)))
+        yield _text(sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns)))
+        yield _text(sql.SQL("create index on {} using brin ({})").format(table, sql.Identifier(FILE_COLUMN)))
+        if shape.key:
+            key = sql.SQL(", ").join(map(sql.Identifier, shape.key))
+            yield _text(sql.SQL("create unique index on {} ({})").format(table, key))
+        return
+    if FILE_COLUMN not in there:
+        raise UsageError(f"{shape.dataset}: is a table in the database that assay has not made; rename one of the two.")
+    for name, kind in wanted.items():
+        column = sql.Identifier(name)
+        if name not in there:
+            yield _text(sql.SQL("alter table {} add column {} {}").format(table, column, sql.SQL(kind)))
+        elif (now := there[name]) != _shown(kind):
+            if _shown(kind) != "text" and (now, _shown(kind)) not in _WIDER and not _more_digits(now, kind):
+                raise UsageError(
+                    f"{shape.dataset}: column {name} is {now} in the database and {kind.lower()} in the pipeline; "
+                    "not every value can become that. Give the column another name, or change the table by hand."
+                )
+            yield _text(sql.SQL("alter table {} alter column {} type {}").format(table, column, sql.SQL(kind)))
+
+
+def _columns(connection: Connection, dataset: str) -> dict[str, str]:
+    """Return the columns of a table with their types, as the server writes them."""
+    layer, _, entity = dataset.partition(".")
+    rows = driver(connection).execute(
+        "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a "
+        "join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace "
+        "where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped order by a.attnum",
+        [layer, entity],
+    )
+    return dict(rows.fetchall())
+
+
+def _shown(kind: str) -> str:
+    """Return a type as the server writes it."""
+    plain = kind.lower().replace("decimal", "numeric")
+    zones = {"timestamp": "without", "timestamptz": "with", "time": "without"}
+    return f"{plain.removesuffix('tz')} {zones[plain]} time zone" if plain in zones else plain
+
+
+def _more_digits(now: str, kind: str) -> bool:
+    """Return whether a DECIMAL takes every value of another one, or of a whole number."""
+    digits = {"integer": (10, 0), "bigint": (19, 0)}
+    if not kind.startswith("DECIMAL") or not (now in digits or now.startswith("numeric(")):
+        return False
+    precision, scale = _digits(kind)
+    before, after = digits.get(now) or _digits(now)
+    return precision - scale >= before - after and scale >= after
+
+
+def _digits(kind: str) -> tuple[int, int]:
+    precision, _, scale = kind.partition("(")[2].rstrip(")").partition(",")
+    return int(precision), int(scale)
+
+
+def _text(statement: sql.Composed) -> str:
+    return statement.as_string()

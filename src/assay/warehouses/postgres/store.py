@@ -1,0 +1,147 @@
+"""A PostgreSQL database as a warehouse: tables are rows in the schemas of their layers, all else is in schema `assay`.
+
+What a run stages are files, as in a lake; they are kept in the server, and the publish copies their rows into the
+tables in the transaction that moves the pointers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from assay.model.data import DataFile, Manifest, TableMetadata, is_table
+from assay.model.errors import UsageError, WarehouseError
+from assay.model.ports import Publication, RunHandle
+from assay.model.published import Opened, State, TableShape
+from assay.model.schema import Schema
+from assay.model.vacuum import Retention, Vacuumed
+from assay.warehouses import lease, publishing, readers, reading, undoing
+from assay.warehouses.postgres import content, migrations, tables
+from assay.warehouses.postgres.checking import missing
+from assay.warehouses.postgres.database import Database
+from assay.warehouses.postgres.files import FileRecords
+from assay.warehouses.postgres.vacuum import vacuum
+
+
+class PostgresWarehouse(FileRecords):
+    """A database, and a folder of this machine with copies of its files."""
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        migrates: bool = False,
+        lease_seconds: float = lease.SECONDS,
+    ) -> None:
+        """Open the warehouse; what it lacks is made only where it `migrates` by itself.
+
+        Raises WarehouseError where the server cannot be reached, or lets nobody in.
+        """
+        super().__init__(Database(url), folder, lease_seconds)
+        self._migrates = migrates
+
+    def state(self, at: int | dt.datetime | None = None) -> State:
+        """Read every published pointer in one consistent read; `at` is the last run seen, or the time."""
+        if not self._is_made():
+            return State({}, {}, {})
+        with self._reading() as connection:
+            return reading.read_state(connection, at)
+
+    def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
+        """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
+        self.make_room(())
+        handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
+        with self._reading() as connection:
+            left = select(content.CONTENT.c.run).where(content.CONTENT.c.run.is_not(None)).distinct()
+            earlier = reading.read_earlier(connection, pipeline, handle.id, list(connection.execute(left).scalars()))
+        for run in earlier:
+            # It cannot be resumed any more.
+            self.discard(run)
+        return handle
+
+    def migrations(self, shapes: Sequence[TableShape]) -> list[str]:
+        """Return the statements that the database lacks for tables of these shapes."""
+        with self._reading() as connection:
+            return migrations.missing(connection, shapes)
+
+    def migrate(self, shapes: Sequence[TableShape]) -> list[str]:
+        """Carry out what the database lacks for tables of these shapes, all or nothing, and return the statements."""
+        with self._writing() as connection:
+            statements = migrations.missing(connection, shapes)
+            migrations.carry_out(connection, statements)
+        return statements
+
+    def make_room(self, shapes: Sequence[TableShape]) -> None:
+        """See to it that tables of these shapes can be published; raises UsageError that names what has to be done."""
+        if not self.migrations(shapes):
+            return
+        if not self._migrates:
+            raise UsageError(
+                f"{self.url}: lacks tables or columns of this pipeline; `assay migrate PIPELINE --warehouse ...` makes "
+                "them, and with --sql shows how."
+            )
+        self.migrate(shapes)
+
+    def open(self, at: int | dt.datetime | None = None) -> Opened:
+        """Read a published state, and bring its files; no vacuum removes those copies while it is open."""
+        held = readers.hold(self._root, readers.OPENING)
+        with self._reading() as connection:
+            state = reading.read_state(connection, at)
+            content.bring(connection, self.root, [file for one in state.versions.values() for file in one.files])
+            content.bring_unnamed(connection, self.root, reading.read_all_quarantined(connection))
+        return Opened(self.root, state, held.close)
+
+    def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
+        """Do nothing: what a publish refers to was kept as it was recorded, and nobody else reads it."""
+        del run, manifests, state
+        return {}
+
+    def publish(
+        self, handle: RunHandle, publication: Publication, prepared: Mapping[str, TableMetadata], state: State
+    ) -> None:
+        """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
+        del state
+        with self._database.transaction() as connection:
+            # Rows are moved before others are kept waiting, but not for nothing.
+            lease.check(connection, handle)
+            for manifest in publication.manifests.values():
+                if manifest.changed and is_table(manifest.dataset):
+                    tables.hide(connection, manifest.dataset, manifest.removed)
+                    self._show(connection, manifest.dataset, manifest.schema, manifest.added)
+            self._database.lock(connection)
+            publishing.check_pointers(connection, publication)
+            seq = publishing.write_versions(connection, handle, publication, prepared)
+            publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
+
+    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
+        """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
+        with self._writing() as connection:
+            return vacuum(connection, self._root, retention, remove=remove)
+
+    def _write_undo(
+        self, connection: Connection, handle: RunHandle, undone: undoing.UndoneRuns
+    ) -> dict[str, int | None]:
+        found = undoing.changes(connection, undone)
+        undoing.write(connection, handle, undone, found)
+        state = reading.read_state(connection)
+        for change in found:
+            if is_table(change.dataset):
+                version = state.versions.get(change.dataset)
+                files = {file.path: file for file in version.files} if version else {}
+                there = tables.shown(connection, change.dataset)
+                tables.hide(connection, change.dataset, sorted(there - files.keys()))
+                if version:
+                    back = [file for path, file in files.items() if path not in there]
+                    self._show(connection, change.dataset, version.schema, back)
+        if gone := missing(connection, state):
+            raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
+        return undoing.restored(found)
+
+    def _show(self, connection: Connection, dataset: str, schema: Schema, files: Sequence[DataFile]) -> None:
+        columns = [column.name for column in schema if not column.is_system]
+        tables.show(connection, self.local(files), dataset, columns, files)

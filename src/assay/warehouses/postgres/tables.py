@@ -1,0 +1,107 @@
+"""The rows of published tables: what every client of the server reads, of the files that stand and no others."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from psycopg import sql
+from sqlalchemy import BigInteger, Column, Connection, Identity, String, Table, delete, insert, select
+
+from assay.model.data import DataFile
+from assay.model.errors import WarehouseError
+from assay.warehouses.postgres.content import METADATA, driver
+
+FILE_COLUMN = "_assay_file"
+"""The column that tells which file a row is of."""
+SHOWN = Table(
+    "assay_shown",
+    METADATA,
+    Column("file", BigInteger, Identity(always=True), primary_key=True),
+    Column("path", String, nullable=False, unique=True),
+    Column("dataset", String, nullable=False, index=True),
+)
+"""The files whose rows stand in tables, each with its number there."""
+_BATCH_ROWS = 32_768
+# A null is nothing, and what has nothing in it stands in quotes: the two stay apart.
+_WRITTEN = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
+
+
+def relation(dataset: str) -> sql.Identifier:
+    """Return the table of a dataset, quoted."""
+    layer, _, entity = dataset.partition(".")
+    return sql.Identifier(layer, entity)
+
+
+def hide(connection: Connection, dataset: str, paths: Sequence[str]) -> None:
+    """Delete the rows of files."""
+    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(paths)
+    gone = list(connection.execute(delete(SHOWN).where(mine).returning(SHOWN.c.file)).scalars())
+    if not gone:
+        return
+    if connection.execute(select(SHOWN.c.file).where(SHOWN.c.dataset == dataset)).first() is None:
+        query = sql.SQL("delete from {}").format(relation(dataset))
+        driver(connection).execute(query)
+        return
+    query = sql.SQL("delete from {} where {} = any(%s)").format(relation(dataset), sql.Identifier(FILE_COLUMN))
+    driver(connection).execute(query, [gone])
+
+
+def show(connection: Connection, root: str, dataset: str, columns: Sequence[str], files: Iterable[DataFile]) -> None:
+    """Insert the rows of files that lie in the folder; raises WarehouseError where the server does not take one."""
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*columns, FILE_COLUMN))
+    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(relation(dataset), names)
+    for file in files:
+        made = insert(SHOWN).values(path=file.path, dataset=dataset).returning(SHOWN.c.file)
+        number = connection.execute(made).scalar_one()
+        with driver(connection).cursor() as cursor:
+            with cursor.copy(query) as copy:
+                for piece in _written(Path(root, file.path), columns, number):
+                    copy.write(piece)
+            count = cursor.rowcount
+        if count != file.rows:
+            raise WarehouseError(f"{dataset}: the server took {count:,} of {file.rows:,} rows of {file.path}.")
+
+
+def shown(connection: Connection, dataset: str) -> set[str]:
+    """Return the files whose rows stand in a table."""
+    return set(connection.execute(select(SHOWN.c.path).where(SHOWN.c.dataset == dataset)).scalars())
+
+
+def counts(connection: Connection, dataset: str) -> dict[str, int]:
+    """Return how many rows of each file a table has; those of no file under the name ""."""
+    query = sql.SQL("select {file}, count(*) from {table} group by 1").format(
+        file=sql.Identifier(FILE_COLUMN), table=relation(dataset)
+    )
+    paths = {row.file: row.path for row in connection.execute(select(SHOWN).where(SHOWN.c.dataset == dataset))}
+    found: dict[str, int] = {}
+    for number, count in driver(connection).execute(query).fetchall():
+        path = paths.get(number, "")
+        found[path] = found.get(path, 0) + int(count)
+    return found
+
+
+def _written(path: Path, columns: Sequence[str], number: int) -> Iterator[bytes]:
+    """Return the rows of a file as the server reads them, some at a time."""
+    with pa.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
+            arrays = [_as_text(batch.column(name)) for name in columns]
+            whole = pa.record_batch([*arrays, pa.repeat(number, batch.num_rows)], names=[*columns, FILE_COLUMN])
+            written = io.BytesIO()
+            pa.csv.write_csv(whole, written, _WRITTEN)
+            yield written.getvalue()
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Return values in a form that Arrow writes as PostgreSQL reads them: bytes and UUIDs in hexadecimal."""
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = values.storage
+    if pa.types.is_fixed_size_binary(values.type):
+        return pa.array([None if v is None else v.hex() for v in values.to_pylist()], pa.string())
+    if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+        return pa.array([None if v is None else f"\\x{v.hex()}" for v in values.to_pylist()], pa.string())
+    return values
