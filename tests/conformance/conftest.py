@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.model.ports import Engine, Session, Warehouse
-from tests.conformance.implementations import ENGINES, WAREHOUSES
+from tests.conformance.implementations import ADDRESS, ENGINES, WAREHOUSES
 from tests.conformance.place import Place
 
 
@@ -27,6 +27,8 @@ def session(engine: Engine) -> Iterator[Session]:
 @pytest.fixture(params=WAREHOUSES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A warehouse that others can open too, with an engine to write and read its files."""
+    if request.param == "postgres":
+        (tmp_path / ADDRESS).write_text(request.getfixturevalue("postgres_url"))
     with ENGINES["duckdb"]() as engine:
         yield Place(request.param, tmp_path, WAREHOUSES[request.param](tmp_path), engine)
 

@@ -9,9 +9,19 @@ from pathlib import Path
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.model.ports import Engine, Warehouse
 from assay.warehouses.iceberg.store import IcebergWarehouse
+from assay.warehouses.postgres.store import PostgresWarehouse
+
+ADDRESS = "address"
+"""The file of a folder that tells which database belongs to it."""
+
+
+def _postgres(folder: Path) -> Warehouse:
+    return PostgresWarehouse((folder / ADDRESS).read_text(), folder / "copies", migrates=True)
+
 
 WAREHOUSES: Mapping[str, Callable[[Path], Warehouse]] = {
     "lake": lambda folder: IcebergWarehouse(folder / "lake", create=True),
+    "postgres": _postgres,
 }
 """Opens the warehouse that belongs to a folder, and makes it where there is none; opening again gives the same one."""
 
