@@ -13,7 +13,7 @@ _HOMES = {
     "assay.model.source": ("csv", "parquet"),
     "assay.model.table": ("Table", "View", "table", "view"),
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
-    "assay.platform": ("connect", "history", "plan", "resume", "run", "undo", "vacuum", "verify"),
+    "assay.platform": ("connect", "history", "migrate", "plan", "resume", "run", "undo", "vacuum", "verify"),
     "assay.mending": ("export", "replay"),
     "assay.queries": ("diff", "where"),
     "assay.proving": ("prove",),

@@ -28,6 +28,7 @@ from assay.model.write import first_in_source as first_in_source
 from assay.model.write import latest as latest
 from assay.platform import connect as connect
 from assay.platform import history as history
+from assay.platform import migrate as migrate
 from assay.platform import plan as plan
 from assay.platform import resume as resume
 from assay.platform import run as run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from assay.warehouses.postgres.store import PostgresWarehouse
 
 Location = str | os.PathLike[str]
-_SERVERS = ("postgresql://", "postgres://")
+_FOLDER = "postgresql:"
 _SERVER_SECONDS = 30.0
 """How long a server may be away in the middle of a run."""
 
@@ -39,38 +41,58 @@ def engine(settings: Settings, order: int | None) -> DuckDbEngine:
 def warehouse(settings: Settings, location: Location | None, *, create: bool) -> Warehouse:
     """Open a warehouse; where there is none and `create` is set, a run makes it. Raises WarehouseError otherwise."""
     place = _place(settings, location)
-    if is_server(place):
+    if is_database(place):
         from assay.warehouses.postgres.patient import patient
 
-        stored = server(place, settings)
+        stored = database(settings, location)
         if not create and stored.migrations(()):
             raise WarehouseError(f"{stored.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
         return patient(stored, seconds=_SERVER_SECONDS)
-    if "://" in place or place.startswith("postgresql:"):
-        raise UsageError(f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder.")
+    if "://" in place:
+        raise UsageError(
+            f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder, postgresql://... "
+            "or postgresql:FOLDER."
+        )
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
-    # What is given with a command counts from where it is given, what is set from the folder of assay.toml.
-    base = Path() if location is not None else Path(settings.folder)
-    return IcebergWarehouse(base / place, create=create, lease_seconds=settings.lease_seconds)
+    return IcebergWarehouse(_base(settings, location) / place, create=create, lease_seconds=settings.lease_seconds)
 
 
-def is_server(place: str) -> bool:
-    """Return whether a warehouse is a database of a server."""
-    return place.startswith(_SERVERS)
+def is_database(place: str) -> bool:
+    """Return whether a warehouse is a database: of a server, or of one whose data is in a folder."""
+    return place.startswith(("postgresql:", "postgres://"))
 
 
-def server(url: str, settings: Settings) -> PostgresWarehouse:
-    """Open a database of a server, whether it holds a warehouse or not."""
+def database(settings: Settings, location: Location | None) -> PostgresWarehouse:
+    """Open a database, whether it holds a warehouse or not.
+
+    The server of a folder is started where it does not run, and stopped when the last who uses it has ended; it is its
+    user's own, so that what it lacks is made by itself.
+    """
+    from assay.warehouses.postgres.server.embedded import embedded
     from assay.warehouses.postgres.store import PostgresWarehouse
 
-    return PostgresWarehouse(url, _copies_of(url), lease_seconds=settings.lease_seconds)
+    place = _place(settings, location)
+    if "://" in place:
+        return PostgresWarehouse(place, _copies_of(place), lease_seconds=settings.lease_seconds)
+    folder = (_base(settings, location) / place.removeprefix(_FOLDER)).absolute()
+    use = ExitStack()
+    url = use.enter_context(embedded(folder))
+    stored = PostgresWarehouse(url, _copies_of(str(folder)), migrates=True, lease_seconds=settings.lease_seconds)
+    stored.url = f"{_FOLDER}{folder}"
+    weakref.finalize(stored, use.close)
+    return stored
 
 
-def _copies_of(url: str) -> Path:
-    """Return the folder of this machine for copies of a server's files: they have names that no other ever has."""
+def _base(settings: Settings, location: Location | None) -> Path:
+    """Return the folder that a place counts from: given with a command where it is given, set where assay.toml is."""
+    return Path() if location is not None else Path(settings.folder)
+
+
+def _copies_of(place: str) -> Path:
+    """Return the folder of this machine for copies of a database's files: they have names that no other ever has."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "assay" / hashlib.sha256(without_secrets(url).encode()).hexdigest()[:16]
+    return caches / "assay" / hashlib.sha256(without_secrets(place).encode()).hexdigest()[:16]
 
 
 def _place(settings: Settings, location: Location | None) -> str:

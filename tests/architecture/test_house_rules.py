@@ -33,9 +33,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/queries.py::profile": _WHEN_USED,
         "src/assay/queries.py::diff": _WHEN_USED,
         "src/assay/platform.py::embedded": _WHEN_USED,
+        "src/assay/platform.py::migrate": _WHEN_USED,
         "src/assay/assembly.py::engine": _WHEN_USED,
         "src/assay/assembly.py::warehouse": _WHEN_USED,
-        "src/assay/assembly.py::server": _WHEN_USED,
+        "src/assay/assembly.py::database": _WHEN_USED,
         "src/assay/observe/progress.py::progress": "a command in a pipe shows no progress, and need not load rich",
     },
     "reads_environment": {

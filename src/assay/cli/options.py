@@ -62,7 +62,11 @@ class _At(click.ParamType["int | dt.datetime"]):
 state = _At()
 """The type of a published state: the number of a run, or a time."""
 at = click.option("--at", type=state, metavar="RUN|TIME", help="As it was after a run, or at a time (UTC).")
-warehouse = click.option("--warehouse", metavar="DIR", help="Folder of the lake (default: the setting `warehouse`).")
+warehouse = click.option(
+    "--warehouse",
+    metavar="PLACE",
+    help="A lake's folder, postgresql://... or postgresql:FOLDER (default: the setting `warehouse`).",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 pipeline = click.argument("pipeline")
 workers = click.option(

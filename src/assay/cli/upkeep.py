@@ -59,3 +59,25 @@ def _rest(found: Vacuumed, *, asked: bool) -> list[str]:
     if asked:
         return [*told, "no file was removed: a reader has begun to read what was to go; try again when it has ended"]
     return [*told, f"nothing was removed; after `assay vacuum --yes`, {state} can be read"]
+
+
+@click.command()
+@click.argument("pipeline")
+@options.warehouse
+@click.option("--sql", "as_sql", is_flag=True, help="Just print the statements.")
+@click.option("--roles", is_flag=True, help="Just print statements that make roles with few rights.")
+@options.as_json
+def migrate(pipeline: str, warehouse: str | None, as_sql: bool, roles: bool, as_json: bool) -> None:
+    """Make what a PostgreSQL database lacks for PIPELINE.
+
+    Schemas, tables and columns are added; nothing is ever removed. A lake needs none of it, nor does the server of a
+    folder, where a run makes them itself.
+    """
+    carry_out = not (as_sql or roles)
+    statements = platform.migrate(pipeline, warehouse=warehouse, carry_out=carry_out, roles=roles)
+    if as_json:
+        put({"statements": statements, "carried_out": carry_out})
+    elif carry_out:
+        put(f"{len(statements)} statements carried out" if statements else "nothing to do: all is there")
+    elif statements:
+        put("\n".join(f"{statement};" for statement in statements))

@@ -144,3 +144,34 @@ def _digits(kind: str) -> tuple[int, int]:
 
 def _text(statement: sql.Composed) -> str:
     return statement.as_string()
+
+
+def roles(shapes: Sequence[TableShape]) -> list[str]:
+    """Return statements that make roles with few rights, and let them at tables of these shapes.
+
+    `assay_loader` runs pipelines and can change no definition; `assay_reader` reads published tables and nothing else;
+    `assay_transformer` reads them too, and makes what it likes in schemas of its own.
+    """
+    layers = [sql.Identifier(name) for name in dict.fromkeys(shape.dataset.partition(".")[0] for shape in shapes)]
+    own = sql.Identifier(SCHEMA)
+    loads, reads, transforms = (sql.Identifier(f"{SCHEMA}_{name}") for name in ("loader", "reader", "transformer"))
+    made = [
+        "do $$ begin create role {0} nologin; exception when duplicate_object then null; end $$",
+        "revoke all on schema public from {0}",
+    ]
+    statements = [sql.SQL(text).format(role) for role in (loads, reads, transforms) for text in made]
+    statements += [
+        sql.SQL(text).format(own, loads)
+        for text in (
+            "grant usage on schema {0} to {1}",
+            "grant select, insert, update, delete on all tables in schema {0} to {1}",
+            "revoke insert, update, delete on {0}.assay_format from {1}",
+            "grant usage on all sequences in schema {0} to {1}",
+        )
+    ]
+    for layer in layers:
+        everyone = sql.SQL(", ").join((loads, reads, transforms))
+        statements.append(sql.SQL("grant usage on schema {} to {}").format(layer, everyone))
+        statements.append(sql.SQL("grant select on all tables in schema {} to {}").format(layer, everyone))
+        statements.append(sql.SQL("grant insert, delete on all tables in schema {} to {}").format(layer, loads))
+    return [_text(statement) for statement in statements]

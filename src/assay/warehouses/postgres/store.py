@@ -76,6 +76,11 @@ class PostgresWarehouse(FileRecords):
             migrations.carry_out(connection, statements)
         return statements
 
+    @staticmethod
+    def roles(shapes: Sequence[TableShape]) -> list[str]:
+        """Return statements that make roles with few rights; nobody is made a member of one."""
+        return migrations.roles(shapes)
+
     def make_room(self, shapes: Sequence[TableShape]) -> None:
         """See to it that tables of these shapes can be published; raises UsageError that names what has to be done."""
         if not self.migrations(shapes):

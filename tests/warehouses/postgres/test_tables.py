@@ -1,0 +1,276 @@
+"""Tables in PostgreSQL: every client reads there what a lake would hold, of one published run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import assay
+from assay import Append, Merge, Pipeline, csv, latest, table
+from assay.model.errors import UsageError, WarehouseError
+from pipelines.ride_bookings import ride_bookings
+from pipelines.ride_bookings.generate import generate
+from tests.conformance.processes import content
+
+AS_OF = dt.date(2024, 12, 1)
+COLUMNS = {"id": "BIGINT", "name": "VARCHAR", "amount": "DECIMAL(12,2)", "changed_at": "TIMESTAMP"}
+ROWS = 'id,name,amount,changed_at\n1,"it\'s ""a""",1.50,2024-11-01 08:00:00\n2,,2.00,2024-11-01 08:00:00\n'
+
+
+@pytest.fixture(autouse=True)
+def _copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the copies of each test's files apart."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    return postgres_url.replace("+psycopg", "")
+
+
+@pytest.fixture
+def server(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def orders(folder: Path, **types: str) -> Pipeline:
+    @table(write=Append())
+    def bronze_order(orders: object) -> object:
+        return orders
+
+    @table(write=Merge(), key="id", keep=latest("changed_at"))
+    def silver_order(bronze_order: object) -> object:
+        return bronze_order
+
+    source = csv(f"{folder}/*.csv", columns=COLUMNS | types)
+    return Pipeline("orders", tables=[bronze_order, silver_order], sources={"orders": source})
+
+
+def deliver(folder: Path, name: str, text: str = ROWS) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def shown(server: psycopg.Connection[Any], dataset: str = "silver.order") -> list[tuple[Any, ...]]:
+    layer, _, entity = dataset.partition(".")
+    return server.execute(f'select id, name, amount from "{layer}"."{entity}" order by id').fetchall()
+
+
+def test_the_rides_are_the_same_in_the_server_as_in_a_lake(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    bookings = generate(tmp_path, rows=600)["bookings"]
+    assay.migrate(ride_bookings, warehouse=url)
+    lakes = tmp_path / "lake"
+    for place in (lakes, url):
+        assert assay.run(ride_bookings, warehouse=place, sources={"bookings": bookings}, as_of=AS_OF).ok
+    with assay.connect(lakes) as lake, assay.connect(url) as copies:
+        assert content(copies) == content(lake)
+        for layer, entity in lake.execute(
+            "select table_schema, table_name from information_schema.tables where table_schema <> 'meta'"
+        ).fetchall():
+            columns = [name for name, *_ in lake.execute(f"describe {layer}.{entity}").fetchall()]
+            names = ", ".join(f'"{name}"' for name in columns)
+            mine = server.execute(f"select {names} from {layer}.{entity}").fetchall()
+            assert sorted(map(repr, mine)) == sorted(
+                map(repr, lake.execute(f"select {names} from {layer}.{entity}").fetchall())
+            ), entity
+    again = assay.run(ride_bookings, warehouse=url, sources={"bookings": bookings}, as_of=AS_OF)
+    assert again.state == "unchanged"
+
+
+def test_every_type_comes_through_as_it_is(tmp_path: Path, url: str, server: psycopg.Connection[Any]) -> None:
+    @table()
+    def bronze_value(rows: object) -> object:
+        return assay.sql(
+            "select id, case id when 1 then '' when 2 then 'a''b\"c,\n\\N \\. ' || chr(228) end as text, "
+            "case id when 1 then 'nan'::double when 2 then '-inf'::double when 3 then 0.1::double + 0.2 end as x, "
+            "0.1::real as y, ('9' || repeat('9', 37))::decimal(38,0) as large, -0.01::decimal(12,2) as small, "
+            "id = 1 as flag, date '0001-01-01' as day, time '23:59:59.999999' as clock, "
+            "timestamp '9999-12-31 23:59:59.999999' as at, timestamptz '2024-02-29 12:00:00+05:30' as zoned, "
+            "'\\x00\\xFF'::blob as bytes, '12345678-1234-4234-8234-123456789abc'::uuid as u from r",
+            r=rows,
+        )
+
+    deliver(tmp_path / "in", "a.csv", "id\n1\n2\n3\n")
+    source = csv(f"{tmp_path}/in/*.csv", columns={"id": "INTEGER"})
+    pipeline = Pipeline("values", tables=[bronze_value], sources={"rows": source})
+    assay.migrate(pipeline, warehouse=url)
+    assert assay.run(pipeline, warehouse=url).ok
+    rows = server.execute("select * from bronze.value order by id").fetchall()
+    assert [row[1] for row in rows] == ["", "a'b\"c,\n\\N \\. ä", None]
+    assert [repr(row[2]) for row in rows] == ["nan", "-inf", "0.30000000000000004"]
+    zoned = dt.datetime(2024, 2, 29, 6, 30, tzinfo=dt.UTC)
+    first, at = rows[0], dt.datetime.max.replace(tzinfo=None)
+    assert first[4:6] == (Decimal("9" * 38), Decimal("-0.01"))
+    assert first[6:11] == (True, dt.date(1, 1, 1), dt.time(23, 59, 59, 999999), at, zoned)
+    assert (first[11], str(first[12])) == (b"\x00\xff", "12345678-1234-4234-8234-123456789abc")
+
+
+def test_an_undo_brings_rows_back_and_the_past_can_be_read(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    pipeline = orders(tmp_path / "in")
+    deliver(tmp_path / "in", "a.csv")
+    assay.migrate(pipeline, warehouse=url)
+    assay.run(pipeline, warehouse=url)
+    before = shown(server)
+    deliver(tmp_path / "in", "b.csv", ROWS.replace("1.50,2024-11-01", "9.00,2024-11-02").replace("\n2,", "\n3,"))
+    assay.run(pipeline, warehouse=url)
+    assert shown(server) == [(1, 'it\'s "a"', Decimal("9.00")), (2, None, 2), (3, None, 2)]
+    (changed,) = [each for each in assay.diff(1, 2, url) if each.table == "silver_order"]
+    assert (changed.added, changed.removed, changed.changed) == (1, 0, 1)
+    assay.undo(warehouse=url)
+    assert shown(server) == before == [(1, 'it\'s "a"', Decimal("1.50")), (2, None, 2)]
+    with assay.connect(url, at=2) as past:
+        assert past.execute("select count(*) from silver.order").fetchall() == [(3,)]
+    assert assay.verify(url).damaged == ()
+    assert assay.run(pipeline, warehouse=url).state == "unchanged"
+
+
+def test_a_run_makes_no_table_and_says_what_does(tmp_path: Path, url: str, server: psycopg.Connection[Any]) -> None:
+    deliver(tmp_path / "in", "a.csv")
+    with pytest.raises(UsageError, match=r"lacks tables or columns of this pipeline; `assay migrate"):
+        assay.run(orders(tmp_path / "in"), warehouse=url)
+    assert server.execute("select count(*) from pg_class where relname = 'assay_run'").fetchall() == [(0,)]
+    with pytest.raises(WarehouseError, match="holds no warehouse yet"):
+        assay.connect(url)
+
+
+def test_a_migration_is_done_once_and_keeps_what_is_there(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    deliver(tmp_path / "in", "a.csv")
+    narrow = orders(tmp_path / "in", amount="INTEGER")
+    deliver(tmp_path / "in", "a.csv", ROWS.replace("1.50", "1").replace("2.00", "2"))
+    planned = assay.migrate(narrow, warehouse=url, carry_out=False)
+    assert server.execute("select count(*) from pg_namespace where nspname = 'assay'").fetchall() == [(0,)]
+    assert assay.migrate(narrow, warehouse=url) == planned
+    assert assay.migrate(narrow, warehouse=url) == []
+    assay.run(narrow, warehouse=url)
+    wide = orders(tmp_path / "in", amount="DECIMAL(12,2)", extra="VARCHAR")
+    assert [statement.partition(" alter ")[2] or statement for statement in assay.migrate(wide, warehouse=url)] == [
+        'column "amount" type DECIMAL(12,2)',
+        'alter table "bronze"."order" add column "extra" TEXT',
+        'column "amount" type DECIMAL(12,2)',
+        'alter table "silver"."order" add column "extra" TEXT',
+    ]
+    assert shown(server) == [(1, 'it\'s "a"', 1), (2, None, 2)]
+    with pytest.raises(UsageError, match=r"bronze\.order: column amount is numeric\(12,2\) in the database and date"):
+        assay.migrate(orders(tmp_path / "in", amount="DATE"), warehouse=url)
+
+
+def test_a_table_of_somebody_else_is_left_alone(tmp_path: Path, url: str, server: psycopg.Connection[Any]) -> None:
+    server.execute('create schema bronze; create table bronze."order" (id bigint)')
+    with pytest.raises(UsageError, match=r"bronze\.order: is a table in the database that assay has not made"):
+        assay.migrate(orders(tmp_path / "in"), warehouse=url)
+
+
+def test_rows_that_somebody_adds_or_removes_by_hand_are_found(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    deliver(tmp_path / "in", "a.csv")
+    assay.migrate(orders(tmp_path / "in"), warehouse=url)
+    assay.run(orders(tmp_path / "in"), warehouse=url)
+    server.execute("delete from silver.order where id = 1")
+    server.execute('insert into bronze."order" (id, _assay_file) values (7, -1)')
+    told = assay.verify(url).damaged
+    assert [text.partition(" (")[0] for text in told] == ["bronze.order", "silver.order"]
+    assert "1 rows that assay has not published" in told[0]
+
+
+def test_who_reads_in_a_transaction_sees_one_run_however_many_are_published(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    pipeline = orders(tmp_path / "in")
+    deliver(tmp_path / "in", "a.csv")
+    assay.migrate(pipeline, warehouse=url)
+    assay.run(pipeline, warehouse=url)
+    done, differing = threading.Event(), []
+
+    def read() -> None:
+        with psycopg.connect(url) as reader:
+            reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            while not done.is_set():
+                ((bronze,),) = reader.execute('select count(*) from bronze."order"').fetchall()
+                ((silver,),) = reader.execute("select count(*) from silver.order").fetchall()
+                reader.commit()
+                if bronze != silver:
+                    differing.append((bronze, silver))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        for n in range(8):
+            deliver(tmp_path / "in", f"{n}.csv", f"id,name,amount,changed_at\n{n + 10},x,1,2024-11-01 08:00:00\n")
+            assert assay.run(pipeline, warehouse=url).state == "published"
+    finally:
+        done.set()
+        thread.join()
+    assert differing == []
+    assert len(shown(server)) == 10
+
+
+def test_roles_can_do_what_they_are_for_and_nothing_else(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    pipeline, folder = orders(tmp_path / "in"), tmp_path / "in"
+    deliver(folder, "a.csv")
+    assay.migrate(pipeline, warehouse=url)
+    for statement in assay.migrate(pipeline, warehouse=url, roles=True):
+        server.execute(statement.encode())
+    ((database,),) = server.execute("select current_database()").fetchall()
+    users = {role: f"{role}_{database}" for role in ("loader", "reader", "transformer")}
+    for role, user in users.items():
+        server.execute(f"create role {user} login; grant assay_{role} to {user}".encode())
+    places = {role: url.replace("://assay@", f"://{user}@") for role, user in users.items()}
+    try:
+        assert assay.run(pipeline, warehouse=places["loader"]).ok
+        deliver(folder, "b.csv", ROWS.replace("\n1,", "\n5,"))
+        assert assay.run(pipeline, warehouse=places["loader"]).ok
+        assay.undo(warehouse=places["loader"])
+        refused = {
+            "loader": (
+                "create table silver.x (id int)",
+                "drop table silver.order",
+                "alter table silver.order add x int",
+            ),
+            "reader": ("delete from silver.order", "select * from assay.assay_run", "create table silver.x (id int)"),
+            "transformer": ("insert into silver.order default values", "select * from assay.assay_content"),
+        }
+        for role, statements in refused.items():
+            with psycopg.connect(places[role], autocommit=True) as connection:
+                assert len(shown(connection)) == 2
+                for statement in statements:
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(statement.encode())
+    finally:
+        for user in users.values():
+            server.execute(f"drop owned by {user}; drop role {user}".encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("://assay@", "://nobody_knows@"), "nobody_knows"),
+        (("/test_", "/no_test_"), "does not exist"),
+        (("://assay@/", "://etl:hunter2@127.0.0.1:1/"), "127.0.0.1"),
+    ],
+)
+def test_an_address_that_is_wrong_is_told_at_once_and_without_its_password(
+    tmp_path: Path, url: str, change: tuple[str, str], why: str
+) -> None:
+    wrong = url.replace(*change).partition("?")[0] if "127" in change[1] else url.replace(*change)
+    assert wrong != url
+    with pytest.raises(WarehouseError) as told:
+        assay.run(orders(tmp_path), warehouse=wrong)
+    assert why in str(told.value)
+    assert "hunter2" not in str(told.value)
