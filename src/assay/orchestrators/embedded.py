@@ -166,7 +166,7 @@ class Embedded:
                 result = publish(work, _result(work, nodes, "staged", began))
                 work.warehouse.discard(work.handle.id)
                 # Publishing takes its time too, where rows are copied.
-                result = replace(result, seconds=(dt.datetime.now(dt.UTC) - began).total_seconds())
+                result = replace(result, seconds=time.monotonic() - began)
         return self._ended(result)
 
     def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: float) -> RunResult | None:
