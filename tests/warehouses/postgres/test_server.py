@@ -8,9 +8,7 @@ import stat
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -20,23 +18,7 @@ from assay.warehouses.postgres.server.binaries import find_binaries
 from assay.warehouses.postgres.server.cluster import at_work
 from assay.warehouses.postgres.server.embedded import embedded
 from assay.warehouses.postgres.server.home import Home
-
-
-def asked(url: str, sql: str) -> tuple[object, ...]:
-    """Return the first row that a server answers."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        row = connection.execute(sql).fetchone()
-        assert row is not None
-        return tuple(row)
-
-
-def told(url: str, sql: str) -> None:
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(sql)
-
-
-def sockets(url: str) -> Path:
-    return Path(parse_qs(urlsplit(url).query)["host"][0])
+from tests.warehouses.postgres.using import asked, sockets, told
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +65,13 @@ def test_nothing_of_it_is_left_when_its_user_has_gone(made: Path) -> None:
     assert not sockets(url).exists()
     assert sorted(path.name for path in made.iterdir()) == ["data", "server.lock", "server.log", "users.lock"]
     assert not (made / "data" / "postmaster.pid").exists()
+
+
+def test_nothing_stays_open_in_who_has_used_it(made: Path) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    with embedded(made):
+        pass
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_two_use_one_server_and_the_last_one_out_stops_it(made: Path) -> None:
@@ -161,10 +150,10 @@ def test_a_server_that_does_not_start_tells_why(made: Path, tmp_path: Path) -> N
         embedded(broken).__enter__()
 
 
-def test_the_newest_programs_of_the_extra_are_taken() -> None:
+def test_the_newest_programs_of_the_extra_are_taken(tmp_path: Path) -> None:
     account = Account(os.geteuid(), os.getegid())
-    assert find_binaries(account).folder.parent.name == "pginstall18"
-    assert find_binaries(account, major=16).folder.parent.name == "pginstall"
+    assert find_binaries(account, tmp_path).folder.parent.name == "pginstall18"
+    assert find_binaries(account, tmp_path, major=16).folder.parent.name == "pginstall"
 
 
 def test_each_test_gets_a_database_of_its_own(postgres_url: str) -> None:

@@ -29,9 +29,10 @@ class Account:
 
         Raises WarehouseError where the data belongs to somebody else, or where there is no user to take.
         """
-        owner = (home.data if home.data.exists() else home.folder).stat()
+        made = home.data.exists()
+        owner = (home.data if made else home.folder).stat()
         if os.geteuid() != 0:
-            if owner.st_uid != os.geteuid():
+            if made and owner.st_uid != os.geteuid():
                 raise WarehouseError(f"{home.folder}: belongs to {_name(owner.st_uid)}; only they and root can use it.")
             return cls(os.geteuid(), os.getegid())
         if owner.st_uid != 0:

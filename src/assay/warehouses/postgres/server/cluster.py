@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from assay.model.errors import WarehouseError
@@ -26,28 +26,37 @@ def make(home: Home, binaries: Binaries, account: Account, lock: int) -> None:
     home.unfinished.mkdir(mode=0o700)
     account.owns(home.unfinished)
     with account.reaching(home.unfinished) as (data, keep):
-        initdb: tuple[str | Path, ...] = (binaries.initdb, "-D", data)
-        create = f"create database {DATABASE}\n"
-        steps: tuple[tuple[str, Sequence[str | Path], str], ...] = (
-            ("initdb", (*initdb, "--no-sync", *_initial(binaries.major)), ""),
-            (
-                "createdb",
-                (binaries.postgres, "--single", "-F", "-c", "exit_on_error=on", "-D", data, "postgres"),
-                create,
-            ),
-            ("sync", (*initdb, "--sync-only", *_sync(binaries.major)), ""),
-        )
-        for name, command, text in steps:
+        for program, arguments, text in _steps(binaries, data):
             start = os.fstat(_OUTPUT).st_size
-            process = account.started(command, keep=(*keep, lock), output=_OUTPUT, text=subprocess.PIPE)
-            process.communicate(text.encode())
+            process = account.started([program, *arguments], keep=(*keep, lock), output=_OUTPUT, text=subprocess.PIPE)
+            process.communicate(text)
             if process.returncode:
                 shutil.rmtree(home.unfinished, ignore_errors=True)
-                raise WarehouseError(f"{home.folder}: {name} of PostgreSQL failed:\n{home.told(start)}")
+                raise WarehouseError(f"{home.folder}: {program.name} cannot make its data:\n{home.told(start)}")
     home.unfinished.rename(home.data)
-    folder = os.open(home.folder, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    _settle(home.folder)
+
+
+def _steps(binaries: Binaries, data: str) -> Iterator[tuple[Path, tuple[str, ...], bytes]]:
+    """Find the programs that make the data folder, with their arguments and what each reads."""
+    yield binaries.initdb, ("-D", data, "--no-sync", *_initial(binaries.major)), b""
+    # No server need be started for it. What it reads ends with an error at the first one, as that of a full disk.
+    alone = ("--single", "-F", "-c", "exit_on_error=on", "-D", data, "postgres")
+    yield binaries.postgres, alone, f"create database {DATABASE}\n".encode()
+    yield binaries.initdb, ("-D", data, "--sync-only", *_sync(binaries.major)), b""
+
+
+def _settle(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(major: int) -> tuple[str, ...]:
+    return (f"--sync-method={sync_method()}",) if major >= 17 else ()
 
 
 def _initial(major: int) -> tuple[str, ...]:
@@ -64,9 +73,9 @@ def _initial(major: int) -> tuple[str, ...]:
     )
 
 
-def _sync(major: int) -> tuple[str, ...]:
-    # One call instead of a thousand, where it is known.
-    return ("--sync-method=syncfs",) if major >= 17 and os.uname().sysname == "Linux" else ()
+def sync_method() -> str:
+    """Return how PostgreSQL should bring a whole data folder to the disk: by one call instead of a thousand."""
+    return "syncfs" if os.uname().sysname == "Linux" else "fsync"
 
 
 def forget_crash(home: Home) -> None:
@@ -75,7 +84,7 @@ def forget_crash(home: Home) -> None:
     PostgreSQL would refuse to start beside it. Call it with the lock of the server; raises WarehouseError where
     processes of a server that assay did not start are at work in the folder.
     """
-    if not Path("/proc/self/cwd").exists():
+    if home.major is None or not Path("/proc/self/cwd").exists():
         return
     if found := next(at_work(home), None):
         raise WarehouseError(

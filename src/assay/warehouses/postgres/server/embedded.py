@@ -52,18 +52,19 @@ def _run(home: Home, binaries: Path | None) -> None:
 
 
 def _start(home: Home, lock: Lock, binaries: Path | None) -> None:
-    log = home.open_log()
     keeper = [sys.executable, "-P", "-m", "assay.warehouses.postgres.server.keeper"]
-    with subprocess.Popen(
-        [*keeper, home.folder, str(lock.descriptor), binaries or ""],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        pass_fds=(lock.descriptor,),
-        cwd="/",
-        start_new_session=True,  # out of reach of Ctrl-C, which is for this process
-    ) as process:
-        said = process.communicate()[0].decode(errors="surrogateescape")
+    with home.open_log() as log:
+        result = subprocess.run(
+            [*keeper, home.folder, str(lock.descriptor), binaries or ""],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=(lock.descriptor,),
+            cwd="/",
+            start_new_session=True,  # out of reach of Ctrl-C, which is for this process
+            check=False,
+        )
+    said = result.stdout.decode(errors="surrogateescape")
     if said != READY:
         raise WarehouseError(said or f"{home.folder}: its server does not start; {home.log} may tell why.")
 

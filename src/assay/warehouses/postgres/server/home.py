@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -16,8 +19,9 @@ PORT = 5432
 """Only a part of the socket's name: no server listens on the network."""
 _SOCKETS = Path("/tmp")
 """A socket's path has at most 107 bytes, so it cannot stand in just any folder; who may use it is the folder's mode."""
-_READY_LINE = 7
-"""Of postmaster.pid, from 0: what the server says of itself."""
+_ANY_TLS = struct.pack("!ii", 8, 80877103)
+"""PostgreSQL's SSLRequest, which it answers with one byte, whoever asks."""
+_ANSWER_SECONDS = 5.0
 _MOST_OF_LOG = 4_000_000
 _TOLD_LINES = 6
 
@@ -62,6 +66,11 @@ class Home:
         return _SOCKETS / f"assay-postgres-{found.st_dev:x}-{found.st_ino:x}"
 
     @property
+    def programs(self) -> Path:
+        """A copy of PostgreSQL's programs, where the server's user cannot reach those that are installed."""
+        return self.sockets / "programs"
+
+    @property
     def url(self) -> str:
         """What clients are told: SQLAlchemy and, without the driver's name, psql."""
         return f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(self.sockets))}&port={PORT}"
@@ -84,13 +93,17 @@ class Home:
         self._give(lock.descriptor)
         return lock
 
-    def open_log(self) -> int:
+    @contextmanager
+    def open_log(self) -> Iterator[int]:
         """Open the log to add to it; what has grown too long begins anew."""
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        self._give(descriptor)
-        if os.fstat(descriptor).st_size > _MOST_OF_LOG:
-            os.truncate(descriptor, 0)
-        return descriptor
+        try:
+            self._give(descriptor)
+            if os.fstat(descriptor).st_size > _MOST_OF_LOG:
+                os.truncate(descriptor, 0)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def told(self, start: int) -> str:
         """Return the last lines that were told since the log had a size."""
@@ -101,17 +114,20 @@ class Home:
 
     def is_ready(self) -> bool:
         """Return whether a server answers on the socket and accepts connections."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            try:
-                client.connect(str(self.sockets / f".s.PGSQL.{PORT}"))
-            except OSError:
-                return False
-        # Read after it has answered: a server that has crashed leaves the file as it was.
         try:
-            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+            if self.sockets.lstat().st_uid != self.data.stat().st_uid:
+                return False  # who else may have made a folder of that name answers for himself
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(_ANSWER_SECONDS)
+                client.connect(str(self.sockets / f".s.PGSQL.{PORT}"))
+                client.sendall(_ANY_TLS)
+                if not client.recv(1):
+                    return False
+            # Read after it has answered: a server that has crashed leaves the file as it was.
+            said = (self.data / "postmaster.pid").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
-        return lines[_READY_LINE:] == ["ready   "]
+        return said.endswith("ready   \n")
 
     def _give(self, descriptor: int) -> None:
         """Let a file belong to whom the folder belongs, so that its owner can use it after root has."""

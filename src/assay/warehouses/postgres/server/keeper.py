@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -36,16 +37,23 @@ def main(folder: Path, lock: int, binaries: Path | None) -> None:
         os._exit(0)  # who has started this process need not wait for its end
     home = Home(folder)
     try:
-        server = _started(home, lock, binaries)
+        account = Account.of(home)
+        cluster.forget_crash(home)
+        with _socket_folder(home, account):
+            _keep(home, _started(home, account, lock, binaries))
     except AssayError as error:
         _say(str(error))
-        return
+    except OSError as error:
+        _say(f"{folder}: its server does not start: {error}")
+
+
+def _keep(home: Home, server: subprocess.Popen[bytes]) -> None:
+    """Say that the server is ready, and return when it has ended."""
     signal.signal(signal.SIGTERM, lambda *_: server.send_signal(_FAST))
     _say(READY)
     Thread(target=_stop_when_left, args=(home, server), daemon=True).start()
     if server.wait():
         _end_orphans(home)
-    shutil.rmtree(home.sockets, ignore_errors=True)
 
 
 def _say(text: str) -> None:
@@ -56,13 +64,10 @@ def _say(text: str) -> None:
         os.dup2(nothing.fileno(), 1)
 
 
-def _started(home: Home, lock: int, named: Path | None) -> subprocess.Popen[bytes]:
-    account = Account.of(home)
-    binaries = find_binaries(account, named=named, major=home.major)
+def _started(home: Home, account: Account, lock: int, named: Path | None) -> subprocess.Popen[bytes]:
+    binaries = find_binaries(account, home.programs, named=named, major=home.major)
     if home.major is None:
         cluster.make(home, binaries, account, lock)
-    cluster.forget_crash(home)
-    _make_socket_folder(home, account)
     start = os.fstat(_LOG).st_size
     server = _launched(home, binaries, account, lock)
     while not home.is_ready():
@@ -80,6 +85,7 @@ def _launched(home: Home, binaries: Binaries, account: Account, lock: int) -> su
         "port": str(PORT),
         "timezone": "UTC",
         "log_timezone": "UTC",
+        "recovery_init_sync_method": cluster.sync_method(),
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with account.reaching(home.data) as (data, keep):
@@ -93,17 +99,29 @@ def _die_with_keeper() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, _FAST.value)
 
 
-def _make_socket_folder(home: Home, account: Account) -> None:
-    """Make the folder that only the server's user and root can enter; raises WarehouseError where it is another's."""
+@contextmanager
+def _socket_folder(home: Home, account: Account) -> Iterator[None]:
+    """Have a folder that only the server's user and root can enter; raises WarehouseError where it is another's."""
     folder = home.sockets
-    with suppress(FileExistsError):
+    if _is_own(folder, account):
+        shutil.rmtree(folder)  # of a server that has crashed; its number may be a living process's by now
+    try:
         folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise WarehouseError(f"{folder}: is in the way of the server's socket, and not its own. Remove it.") from None
+    try:
         account.owns(folder)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) != 0o700 or found.st_uid != account.uid:
-        raise WarehouseError(f"{folder}: is in the way of the server's socket, and not its own. Remove it.")
-    for left in folder.iterdir():
-        left.unlink()  # of a server that has crashed; this one would take its number for a living process
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own(folder: Path, account: Account) -> bool:
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid
 
 
 def _stop_when_left(home: Home, server: subprocess.Popen[bytes]) -> None:
