@@ -44,7 +44,7 @@ def warehouse(settings: Settings, location: Location | None, *, create: bool) ->
     if is_database(place):
         from assay.warehouses.postgres.patient import patient
 
-        stored = database(settings, location)
+        stored = database(settings, location, create=create)
         if not create and stored.migrations(()):
             raise WarehouseError(f"{stored.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
         return patient(stored, seconds=_SERVER_SECONDS)
@@ -63,7 +63,7 @@ def is_database(place: str) -> bool:
     return place.startswith(("postgresql:", "postgres://"))
 
 
-def database(settings: Settings, location: Location | None) -> PostgresWarehouse:
+def database(settings: Settings, location: Location | None, *, create: bool = True) -> PostgresWarehouse:
     """Open a database, whether it holds a warehouse or not.
 
     The server of a folder is started where it does not run, and stopped when the last who uses it has ended; it is its
@@ -77,7 +77,7 @@ def database(settings: Settings, location: Location | None) -> PostgresWarehouse
         return PostgresWarehouse(place, _copies_of(place), lease_seconds=settings.lease_seconds)
     folder = (_base(settings, location) / place.removeprefix(_FOLDER)).absolute()
     use = ExitStack()
-    url = use.enter_context(embedded(folder))
+    url = use.enter_context(embedded(folder, create=create))
     stored = PostgresWarehouse(url, _copies_of(str(folder)), migrates=True, lease_seconds=settings.lease_seconds)
     stored.url = f"{_FOLDER}{folder}"
     weakref.finalize(stored, use.close)

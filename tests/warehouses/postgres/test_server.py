@@ -121,6 +121,12 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         embedded(tmp_path / "file").__enter__()
 
 
+def test_a_folder_that_is_only_to_be_read_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match=r"postgresql:.*typo: holds no warehouse yet; `assay run PIPELINE"):
+        embedded(tmp_path / "typo", create=False).__enter__()
+    assert not (tmp_path / "typo").exists()
+
+
 def test_data_of_another_major_version_is_refused_with_what_there_is(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     (other / "data").mkdir(parents=True)

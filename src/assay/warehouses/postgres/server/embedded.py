@@ -21,14 +21,17 @@ _STOP_SECONDS = 60.0
 
 
 @contextmanager
-def embedded(folder: Path, *, binaries: Path | None = None) -> Iterator[str]:
-    """Yield the address of a running server whose data is in a folder, which is made where it is missing.
+def embedded(folder: Path, *, create: bool = True, binaries: Path | None = None) -> Iterator[str]:
+    """Yield the address of a running server whose data is in a folder; both are made where `create` is set.
 
     Any number of processes may use it at once. It listens on a socket that only its user and root can reach, never on
     the network, and is stopped when nobody uses it any more, also when those who did were killed. `binaries` is the
     folder of `postgres` and `initdb` to run, instead of those that are found. Raises WarehouseError where the folder
-    holds something else, no PostgreSQL is found, or the server does not start.
+    holds something else or, where nothing is to be made, nothing; where no PostgreSQL is found, or does not start.
     """
+    if not create and Home(folder).major is None:
+        place = f"postgresql:{folder}"
+        raise WarehouseError(f"{place}: holds no warehouse yet; `assay run PIPELINE --warehouse {place}` makes one.")
     home = Home.claimed(folder)
     try:
         with home.lock("users") as users:

@@ -80,7 +80,7 @@ class Home:
         """The major version of PostgreSQL that made the data; None where there is none yet."""
         try:
             return int((self.data / "PG_VERSION").read_text(encoding="ascii"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def lock(self, name: str) -> Lock:
