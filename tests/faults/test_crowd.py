@@ -128,6 +128,42 @@ def test_of_eight_runs_at_once_one_publishes_and_all_end_well(folder: Path) -> N
 
 
 @pytest.mark.faults
+def test_of_two_pipelines_that_make_one_table_at_once_the_later_publish_is_refused(project: Path) -> None:
+    lake = project / "lake"
+    with started(*RUN, cwd=project) as slow:
+        assert until(has_staged(3), lake, slow)
+        # Another pipeline has another lease: only the publish can tell that the slow one read what is no more so.
+        quick = call("run", "shop_orders:others", "--json", cwd=project)
+        assert (quick.returncode, json.loads(quick.stdout)["state"]) == (0, "published")
+        after = seen(lake)
+        end = finished(slow)
+    assert (end.returncode, end.stdout) == (2, "")
+    assert "is written by the pipeline 'others'; 'orders' cannot write it too." in end.stderr
+    assert seen(lake) == after
+    assert len(after) == 3
+    states = rows_of(lake, "select pipeline, state from assay_run order by id")
+    assert states == [("orders", "failed"), ("others", "published")]
+    assert rows_of(lake, "select distinct pipeline from assay_dataset") == [("others",)]
+
+
+@pytest.mark.faults
+def test_an_undo_beside_a_run_waits_and_takes_back_what_that_published_too(project: Path) -> None:
+    lake = project / "lake"
+    assert call(*RUN, cwd=project).returncode == 0
+    assert len(seen(lake)) == 4
+    (project / "data/a.csv").write_text(ROWS.replace("5.00", "6.00"))
+    with started(*RUN, cwd=project) as slow:
+        assert until(has_run("staged"), lake, slow)
+        undone = call("undo", "1", "--json", cwd=project)
+        end = finished(slow)
+    assert (end.returncode, json.loads(end.stdout)["state"]) == (0, "published")
+    assert (undone.returncode, json.loads(undone.stdout)["undone"]) == (0, [1, 2])
+    assert seen(lake) == {}
+    states = rows_of(lake, "select id, state from assay_run order by id")
+    assert states == [(1, "undone"), (2, "undone"), (3, "published")]
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("seconds", [1, 30])
 def test_a_catalog_that_another_process_locks_so_long_is_waited_for(project: Path, seconds: int) -> None:
     assert call("run", "orders", "--layer", "bronze", cwd=project).returncode == 0

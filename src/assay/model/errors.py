@@ -6,6 +6,7 @@ AssayError
 │   ├── SourceError       a file, folder or database cannot be read as declared
 │   ├── SettingsError     assay.toml or an ASSAY_* variable cannot be understood
 │   └── WarehouseError    a warehouse cannot be opened, or holds what assay did not write
+│       └── OwnerError    a table belongs to another pipeline
 └── RunError              exit 1: a run was made and could not be published
     ├── TableError        a table's function, checks or ledger failed
     ├── ConflictError     another run published in the meantime
@@ -46,6 +47,17 @@ class SettingsError(UsageError):
 
 class WarehouseError(UsageError):
     """A warehouse cannot be opened, or holds what assay did not write."""
+
+
+class OwnerError(WarehouseError):
+    """A table belongs to another pipeline."""
+
+    def __init__(self, dataset: str, owner: str, pipeline: str) -> None:
+        """Name the dataset, the pipeline that writes it, and the one that would."""
+        super().__init__(
+            f"{dataset} is written by the pipeline {owner!r}; {pipeline!r} cannot write it too. Use another warehouse, "
+            "or rename one of the tables."
+        )
 
 
 class RunError(AssayError):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from assay.model.check import FreshWithin, Reconciles, References
 from assay.model.data import IN_PART, Version, dataset_of_source, dataset_of_table
-from assay.model.errors import DeclarationError
+from assay.model.errors import DeclarationError, OwnerError
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
@@ -72,8 +72,10 @@ def make_plan(
     """Choose what to run; looks at the sources' files, and changes nothing.
 
     Relative paths of sources count from `folder`. Raises SourceError for a source that cannot be read as declared,
-    DeclarationError for a selection that leaves out something never published.
+    DeclarationError for a selection that leaves out something never published, OwnerError where a table is another
+    pipeline's.
     """
+    _check_owners(pipeline, state)
     chosen, named = selected(pipeline, options)
     needed = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
     sources = {
@@ -99,6 +101,14 @@ def make_plan(
         _check_judged(pipeline.tables[name], pipeline, state, steps)
     order = {name: steps[name] for name in (*sources, *pipeline.nodes)}
     return Plan(pipeline.name, options, state, order, sources, periods)
+
+
+def _check_owners(pipeline: Pipeline, state: State) -> None:
+    """Raise OwnerError where another pipeline writes a table of this name: its rows are neither read nor replaced."""
+    for name in pipeline.tables:
+        dataset = dataset_of(pipeline, name)
+        if (owner := state.owners.get(dataset, pipeline.name)) != pipeline.name:
+            raise OwnerError(dataset, owner, pipeline.name)
 
 
 def leaves(pipeline: Pipeline, name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from assay.model.data import Manifest, TableMetadata
-from assay.model.errors import ConflictError, WarehouseError
+from assay.model.errors import ConflictError, OwnerError, WarehouseError
 from assay.model.ports import Publication, RunHandle
 from assay.model.run import NodeRun, RunResult
 from assay.warehouses import lease, serial
@@ -39,10 +39,7 @@ def check_pointers(connection: Connection, publication: Publication) -> None:
             raise ConflictError(f"{name} was published by run {found} after this run was planned.")
     for name in publication.manifests:
         if name in now and now[name].pipeline != publication.pipeline:
-            raise WarehouseError(
-                f"{name} is written by the pipeline {now[name].pipeline!r}; {publication.pipeline!r} cannot write it "
-                "too. Use another warehouse, or rename one of the tables."
-            )
+            raise OwnerError(name, now[name].pipeline, publication.pipeline)
 
 
 def write_versions(
