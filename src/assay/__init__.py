@@ -9,6 +9,7 @@ _HOMES = {
     "assay.model.errors": ("AssayError", "DeclarationError", "RunError", "SourceError", "UsageError"),
     "assay.model.pipeline": ("Pipeline",),
     "assay.model.rows": ("free", "groups", "lookup", "same", "times"),
+    "assay.model.rule": ("rule",),
     "assay.model.run": ("Run", "RunResult"),
     "assay.model.source": ("csv", "parquet"),
     "assay.model.table": ("Table", "View", "table", "view"),
@@ -17,11 +18,17 @@ _HOMES = {
     "assay.mending": ("export", "replay"),
     "assay.queries": ("diff", "where"),
     "assay.proving": ("prove",),
+    "assay.quality.assess": ("Assessment", "assess"),
     "assay.quality.checks": (
         "accepted",
         "between",
+        "complete",
         "fails_when",
+        "flagged",
         "fresh_within",
+        "has_type",
+        "lengths",
+        "matches",
         "not_null",
         "reconciles",
         "references",
@@ -31,8 +38,11 @@ _HOMES = {
     "assay.transform.dates": ("days_between", "month_of"),
     "assay.transform.drop": ("drop_where",),
     "assay.transform.origin": ("extracted_on", "partition_date", "position", "source_file", "stack"),
+    "assay.transform.missing": ("fill_missing",),
+    "assay.transform.outliers": ("with_outliers",),
+    "assay.transform.parse": ("parsed",),
     "assay.transform.sql": ("sql",),
-    "assay.transform.text": ("clean_text",),
+    "assay.transform.text": ("clean_email", "clean_text", "is_email", "person_name"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from assay import assembly
 from assay.assembly import Location
 from assay.loading import find_pipeline
-from assay.model.errors import DeclarationError
+from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.past import PastRun, Undone
@@ -279,9 +280,17 @@ def embedded(settings: Settings, arguments: RunArguments, *, order: int | None =
         engine.close()
 
 
-def sample(pipeline: Pipeline | str, folder: Path, *, rows: int, seed: int) -> Mapping[str, Path]:
-    """Write a pipeline's sample data and return the path of each source; raises DeclarationError where it has none."""
+def sample(pipeline: Pipeline | str, folder: Path, **asked: int) -> Mapping[str, Path]:
+    """Write a pipeline's sample data and return the path of each source; `asked` is what its function can be told.
+
+    Raises DeclarationError where it makes none, UsageError for what its function does not take.
+    """
     found = find(pipeline)
     if found.sample is None:
         raise DeclarationError(f"{found.name} makes no sample data.")
-    return found.sample(folder, rows=rows, seed=seed)
+    known = [name for name in inspect.signature(found.sample).parameters if name != "folder"]
+    for name in asked:
+        if name not in known:
+            options = ", ".join(f"--{each}" for each in known)
+            raise UsageError(f"The sample data of {found.name} has no --{name}; it has {options}.")
+    return found.sample(folder, **asked)

@@ -130,8 +130,8 @@ def _findings(
 ) -> Iterator[Finding]:
     def run(target: Pipeline, options: RunOptions, lake: Path, how: How) -> RunResult:
         # What share of the rows is bad was judged as delivered; that of a part of them says nothing.
-        share = 1.0 if target is not pipeline else settings.rejected_share
-        chosen = replace(settings, workers=how.workers or settings.workers, rejected_share=share)
+        target = target if target is pipeline else target.allowing(1.0)
+        chosen = replace(settings, workers=how.workers or settings.workers)
         with platform.embedded(chosen, {"warehouse": lake}, order=how.seed) as orchestrator:
             return orchestrator.run(target, options)
 

@@ -23,12 +23,14 @@ ENGINES: dict[str, Callable[[pa.Table], Any]] = {
     "polars": lambda table: pl.from_arrow(table).lazy(),
     "duckdb": in_duckdb,
 }
+EVERY = {**ENGINES, "arrow": lambda table: table}
+every_engine = pytest.mark.parametrize("engine", EVERY)
 both_engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 def frame(engine: str, rows: Sequence[Row], types: Mapping[str, pa.DataType]) -> Frame:
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(list(types.items())))
-    lazy: Frame = nw.from_native(ENGINES[engine](table)).lazy()
+    lazy: Frame = nw.from_native(EVERY[engine](table)).lazy()
     return lazy
 
 

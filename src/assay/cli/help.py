@@ -24,7 +24,7 @@ PIPELINE is a name in assay.toml or module:object, such as orders:orders. `assay
 
 _EXAMPLES: Mapping[str, Sequence[str]] = {
     "new": ("assay new shop", "assay new shop projects/shop"),
-    "sample": ("assay sample ride_bookings data --rows 1000",),
+    "sample": ("assay sample ride_bookings data --rows 1000", "assay sample retail data/retail --days 10 --hard"),
     "run": (
         "assay run orders",
         "assay run orders --select +gold_daily_revenue --full",

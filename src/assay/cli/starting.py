@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,11 +30,14 @@ def new(name: str, folder: Path | None) -> None:
 @click.command()
 @options.pipeline
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--rows", type=click.IntRange(min=1), default=150_000, show_default=True, help="Rows to make.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Equal seeds give equal files.")
-def sample(pipeline: str, folder: Path, rows: int, seed: int) -> None:
+@click.option("--rows", type=click.IntRange(min=1), help="Rows to make, where the pipeline counts rows.")
+@click.option("--days", type=click.IntRange(min=1), help="Days to make, where the pipeline has a file a day.")
+@click.option("--seed", type=int, help="Equal seeds give equal files (default: 42).")
+@click.option("--hard", is_flag=True, default=None, help="With more kinds of faults, where the pipeline knows them.")
+def sample(pipeline: str, folder: Path, **asked: Any) -> None:
     """Write sample data for PIPELINE into FOLDER."""
-    written = platform.sample(pipeline, folder, rows=rows, seed=seed)
+    given = {name: value for name, value in asked.items() if value is not None}
+    written = platform.sample(pipeline, folder, **given)
     put("\n".join(f"{name}: {path}" for name, path in written.items()))
 
 

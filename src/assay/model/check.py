@@ -20,6 +20,8 @@ class RowCheck:
     action: Action
     columns: tuple[str, ...] = ()
     """The columns it needs, where they are known: a missing one is told at load."""
+    flag: str | None = None
+    """The column that the function returns for this check alone, and that is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,27 @@ class Reconciles:
     action: TableAction
 
 
-OwnCheck = Unique | RowCount | FreshWithin
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """At least a share of the column's values are not null."""
+
+    name: str
+    column: str
+    share: float
+    action: TableAction
+
+
+@dataclass(frozen=True, slots=True)
+class HasType:
+    """The column is of a SQL type, whatever its length or precision."""
+
+    name: str
+    column: str
+    type: str
+    action: TableAction
+
+
+OwnCheck = Unique | RowCount | FreshWithin | Complete | HasType
 """Table checks that need the table alone."""
 CrossCheck = References | Reconciles
 """Table checks that need a second table, and are judged again when either side changed."""

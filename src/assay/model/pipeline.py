@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from assay.model import graph
 from assay.model.check import Reconciles, References
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.rows import Groups, Lookup
+from assay.model.rule import Rule
 from assay.model.source import Source
 from assay.model.table import RUN, Node, Table, View
 from assay.model.write import Append, Merge
@@ -31,6 +33,8 @@ class Pipeline:
     sources: Mapping[str, Source]
     layers: tuple[str, ...]
     sample: Callable[..., Mapping[str, Path]] | None = field(repr=False)
+    rejected_share: float | None
+    rules: tuple[Rule, ...] = field(repr=False)
 
     def __init__(
         self,
@@ -40,6 +44,8 @@ class Pipeline:
         sources: Mapping[str, Source],
         layers: Sequence[str] = LAYERS,
         sample: Callable[..., Mapping[str, Path]] | None = None,
+        rejected_share: float | None = None,
+        rules: Sequence[Rule] = (),
     ) -> None:
         """Check the declaration and put the nodes in order.
 
@@ -49,7 +55,9 @@ class Pipeline:
                 but for names that begin with an underscore.
             sources: parameter name -> source.
             layers: names of the layers, in the direction of the data.
-            sample: `sample(folder, rows=, seed=)` writes sample data and returns {source: path}.
+            sample: `sample(folder, seed=, ...)` writes sample data and returns {source: path}.
+            rejected_share: what share of rejected rows blocks its publish, in the place of the setting.
+            rules: what must hold between its published tables; `assay validate` judges it.
 
         Raises:
             DeclarationError: names what is wrong, where, and the near miss.
@@ -62,6 +70,8 @@ class Pipeline:
             ("sources", MappingProxyType(dict(sources))),
             ("layers", tuple(layers)),
             ("sample", sample),
+            ("rejected_share", rejected_share),
+            ("rules", tuple(rules)),
         ):
             object.__setattr__(self, attribute, value)
         for node in self.nodes.values():
@@ -91,9 +101,15 @@ class Pipeline:
 
     def with_sources(self, sources: Mapping[str, Source]) -> Pipeline:
         """Return the pipeline with others in the place of some of its sources; they have the same columns."""
+        return self._with(sources=MappingProxyType({**self.sources, **sources}))
+
+    def allowing(self, rejected_share: float) -> Pipeline:
+        """Return the pipeline with another share of rejected rows that blocks its publish."""
+        return self._with(rejected_share=rejected_share)
+
+    def _with(self, **changes: Any) -> Pipeline:
         copy = object.__new__(Pipeline)
-        every = MappingProxyType({**self.sources, **sources})
-        for attribute, value in {**self.__dict__, "sources": every}.items():
+        for attribute, value in {**self.__dict__, **changes}.items():
             object.__setattr__(copy, attribute, value)
         return copy
 

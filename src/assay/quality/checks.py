@@ -11,8 +11,10 @@ from narwhals import Expr, LazyFrame, col, lit
 
 from assay.model.check import (
     Action,
+    Complete,
     CrossCheck,
     FreshWithin,
+    HasType,
     OwnCheck,
     Reconciles,
     References,
@@ -22,14 +24,39 @@ from assay.model.check import (
     Unique,
 )
 from assay.model.errors import DeclarationError
+from assay.model.schema import canonical_type
+from assay.model.table import Table
 
 BROKEN = "broken"
 """The column of every count: how many rows, or cases, break the check."""
+_KINDS = {
+    "BOOLEAN": nw.Boolean,
+    "INTEGER": nw.Int32,
+    "BIGINT": nw.Int64,
+    "REAL": nw.Float32,
+    "DOUBLE": nw.Float64,
+    "DECIMAL": nw.Decimal,
+    "DATE": nw.Date,
+    "TIME": nw.Time,
+    "TIMESTAMP": nw.Datetime,
+    "VARCHAR": nw.String,
+    "BLOB": nw.Binary,
+}
+"""SQL types as frames have them."""
 
 
 def fails_when(name: str, broken: Expr, action: Action = "warn") -> RowCheck:
     """Return a check of your own: the expression is true for rows that break it; null breaks nothing."""
     return RowCheck(name, broken, action)
+
+
+def flagged(column: str, name: str, action: Action = "reject") -> RowCheck:
+    """Return a check broken by rows in which a BOOLEAN column is true.
+
+    The function returns the column for this check alone, and it is not stored: so a rule can look at other tables, as
+    `flagged("is_orphan", "its customer is unknown")` does.
+    """
+    return RowCheck(name, col(column), action, (column,), flag=column)
 
 
 def not_null(*columns: str, action: Action = "block") -> RowCheck:
@@ -46,6 +73,17 @@ def not_null(*columns: str, action: Action = "block") -> RowCheck:
 def between(column: str, low: Any, high: Any, action: Action = "warn") -> RowCheck:
     """Return a check broken by rows in which the column is below `low` or above `high`."""
     return RowCheck(f"between({column}, {low}, {high})", (col(column) < low) | (col(column) > high), action, (column,))
+
+
+def matches(column: str, pattern: str, action: Action = "warn") -> RowCheck:
+    """Return a check broken by rows whose text nowhere fits the regular expression; ^ and $ stand for its ends."""
+    return RowCheck(f"matches({column}, {pattern})", ~col(column).str.contains(pattern), action, (column,))
+
+
+def lengths(column: str, low: int, high: int, action: Action = "warn") -> RowCheck:
+    """Return a check broken by rows whose text has fewer characters than `low`, or more than `high`."""
+    count = col(column).str.len_chars()
+    return RowCheck(f"lengths({column}, {low}, {high})", (count < low) | (count > high), action, (column,))
 
 
 def accepted(column: str, values: Collection[Any], action: Action = "warn") -> RowCheck:
@@ -73,6 +111,18 @@ def row_count(*, min: int | None = None, max: int | None = None, action: TableAc
 def fresh_within(column: str, *, days: int, action: TableAction = "warn") -> FreshWithin:
     """Return a check broken when the newest date of the column is more than `days` before the run's as-of date."""
     return FreshWithin(f"fresh_within({column}, {days} days)", column, days, action)
+
+
+def complete(column: str, share: float = 1.0, action: TableAction = "warn") -> Complete:
+    """Return a check broken by a table in which less than a share of the column's values, 0 to 1, are there."""
+    return Complete(f"complete({column}, {share:g})", column, share, action)
+
+
+def has_type(column: str, kind: str, action: TableAction = "block") -> HasType:
+    """Return a check broken by a column that is not of the SQL type, whatever its length or precision."""
+    if _KINDS.get(canonical_type(kind).partition("(")[0]) is None:
+        raise DeclarationError(f"has_type({column!r}, {kind!r}): the types are {', '.join(_KINDS)}.")
+    return HasType(f"has_type({column}, {kind})", column, kind, action)
 
 
 def references(column: str, other: str, action: TableAction = "block") -> References:
@@ -121,6 +171,15 @@ def count_own(frame: LazyFrame[Any], check: OwnCheck, as_of: dt.date) -> LazyFra
             newest = frame.select(_assay_newest=col(column).cast(nw.Date()).max())
             stale = col("_assay_newest").is_null() | (col("_assay_newest") < as_of - dt.timedelta(days=days))
             return newest.select(nw.when(stale).then(lit(1)).otherwise(lit(0)).alias(BROKEN))
+        case Complete(column=column, share=share):
+            counts = frame.select(_assay_rows=nw.len(), _assay_null=col(column).is_null().cast(nw.Int64()).sum())
+            enough = (col("_assay_rows") - col("_assay_null")) >= col("_assay_rows") * share
+            # An empty table lacks nothing; a sum over it is null on some engines.
+            lacking = nw.when(~enough).then(col("_assay_null")).otherwise(lit(0))
+            return counts.select(lacking.fill_null(0).alias(BROKEN))
+        case HasType(column=column, type=kind):
+            wrong = frame.collect_schema()[column] != _KINDS[canonical_type(kind).partition("(")[0]]
+            return frame.select((nw.len() * 0 + int(wrong)).alias(BROKEN))
         case _:
             assert_never(check)
 
@@ -146,6 +205,11 @@ def agree(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def flags_of(table: Table) -> tuple[str, ...]:
+    """Return the columns that a table's function returns for its checks alone."""
+    return tuple(check.flag for check in table.checks if isinstance(check, RowCheck) and check.flag is not None)
+
+
 def columns_of(check: RowCheck | OwnCheck | CrossCheck) -> tuple[str, ...]:
     """Return the columns of its own table that a check needs, as far as they are known."""
     match check:
@@ -153,7 +217,9 @@ def columns_of(check: RowCheck | OwnCheck | CrossCheck) -> tuple[str, ...]:
             return columns
         case RowCount():
             return ()
-        case FreshWithin(column=column) | References(column=column) | Reconciles(column=column):
+        case Complete(column=column) | HasType(column=column) | FreshWithin(column=column):
+            return (column,)
+        case References(column=column) | Reconciles(column=column):
             return (column,)
         case _:
             assert_never(check)

@@ -55,10 +55,12 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
     # stand count too: it is judged as a full run would.
     rows = ledger.returned if source else max(ledger.returned, (node.rows or 0) + ledger.rejected)
     share = ledger.rejected / rows if rows else 0.0
-    if share > settings.rejected_share:
+    own = pipeline.rejected_share
+    allowed, where = (settings.rejected_share, "setting") if own is None else (own, "the pipeline's")
+    if share > allowed:
         faults.append(
             f"{node.name}: {ledger.rejected:,} of {rows:,} rows ({share:.1%}) were rejected, more than "
-            f"{settings.rejected_share:.1%} (setting rejected_share)"
+            f"{allowed:.1%} ({where} rejected_share)"
         )
     return faults
 

@@ -46,7 +46,8 @@ def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Map
 def _is_local(definition: str, schemas: _Columns, anchors: _Columns) -> bool:
     try:
         found = _query(_parsed(definition), {}, _Inputs(dict(schemas), dict(anchors)))
-    except (_NotLocalError, sqlglot.errors.SqlglotError):
+    except (_NotLocalError, sqlglot.errors.SqlglotError, RecursionError):
+        # An expression may be nested deeper than Python can follow.
         return False
     key = anchors[0][1] if anchors else ()
     return all(name in carriers for name, carriers in zip(key, found.carriers, strict=True))
@@ -59,7 +60,7 @@ def columns_read(definition: str, columns: Sequence[str]) -> frozenset[str]:
     """
     try:
         query = _parsed(definition)
-    except sqlglot.errors.SqlglotError:
+    except (sqlglot.errors.SqlglotError, RecursionError):
         return frozenset(columns)
     tables = {str(table.alias_or_name).lower() for table in query.find_all(exp.Table, exp.CTE)}
     whole_rows = any(not isinstance(star.parent, exp.Count) for star in query.find_all(exp.Star, exp.Columns))

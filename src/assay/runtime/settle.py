@@ -14,7 +14,7 @@ from assay.model.quarantine import QUARANTINE
 from assay.model.source import POSITION
 from assay.model.table import Table
 from assay.model.write import FirstInSource, Merge
-from assay.quality.checks import any_broken
+from assay.quality.checks import any_broken, flags_of
 from assay.runtime import account
 from assay.runtime.keys import number
 from assay.runtime.work import Work, slices_behind
@@ -53,6 +53,7 @@ def settle(
     if judged.rejected:
         rejected = _reject(work, table, session, returned, checks, attempt)
         frame = returned.filter(~any_broken([check for check in checks if check.action == "reject"]))
+    frame = frame.drop(*flags) if (flags := flags_of(table)) else frame
     deduplicated = 0
     if table.keep is not None:
         rows = judged.returned - judged.rejected
@@ -86,7 +87,8 @@ def _deduplicated(work: Work, table: Table, session: Session, frame: Frame) -> t
         kept = keep_first(frame, table.key, repeats)
     else:
         assert table.keep is not None, "only tables that choose are deduplicated"
-        kept = keep_one(frame, table.key, table.keep, traced.schema.names, position_is_unique=traced.places_unique)
+        columns = traced.schema.without(*flags_of(table)).names
+        kept = keep_one(frame, table.key, table.keep, columns, position_is_unique=traced.places_unique)
     numbered = isinstance(table.write, Merge) and table.write.surrogate
     return session.hold(kept) if numbered else kept, int(surplus)
 
@@ -95,6 +97,7 @@ def _reject(
     work: Work, table: Table, session: Session, frame: Frame, checks: tuple[RowCheck, ...], attempt: int
 ) -> tuple[DataFile, ...]:
     rows, reasons = account.rejected_with_reasons(frame, checks)
+    rows = rows.drop(*flags) if (flags := flags_of(table)) else rows
     slices = slices_behind(work, table.name)
     quarantined = session.rejected_rows(rows, Rejects(work.handle.id, table.name, reasons, slices))
     prefix = work.prefix(attempt)

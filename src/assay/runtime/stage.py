@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from assay.model.check import FreshWithin, RowCount, Unique, Verdict
+from assay.model.check import OwnCheck, Unique, Verdict
 from assay.model.data import IN_PART, Manifest, Version, dataset_of_news
 from assay.model.ledger import Ledger
 from assay.model.ports import Destination, Frame, Session
@@ -127,7 +127,7 @@ def _own_verdicts(
     Of a table that keeps one row a key, `rows` is the number of its keys: that many rows in its files prove it unique,
     and a second scan would tell the same.
     """
-    own = [check for check in table.checks if isinstance(check, Unique | RowCount | FreshWithin)]
+    own = [check for check in table.checks if isinstance(check, OwnCheck)]
     for columns in (table.key, table.rows.keys if isinstance(table.rows, Groups) else ()):
         blocking = [set(c.columns) for c in own if isinstance(c, Unique) and c.action == "block"]
         if columns and set(columns) not in blocking:

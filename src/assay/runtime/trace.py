@@ -20,7 +20,7 @@ from assay.model.schema import NO_PARTITION, SYSTEM_PREFIX, Schema
 from assay.model.source import POSITION, SYSTEM_COLUMNS, Source
 from assay.model.table import RUN, Node, Table, View
 from assay.model.write import STAMPS, FirstInSource, Latest, Merge
-from assay.quality.checks import broken, columns_of
+from assay.quality.checks import broken, columns_of, flags_of
 
 FORMAT = 1
 """Raised when assay computes tables differently, so that all are computed again."""
@@ -137,7 +137,8 @@ def _schema_of(node: Node, columns: list[tuple[str, str]]) -> Schema:
 
 
 def _stored(table: Table, schema: Schema) -> tuple[Schema, Schema]:
-    pairs = [(column.name, column.type) for column in schema]
+    flags = flags_of(table)
+    pairs = [(column.name, column.type) for column in schema if column.name not in flags]
     surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
     stamps = STAMPS if table.write.stamps else ()
     taken = {name.lower() for name in schema.names}
@@ -164,6 +165,9 @@ def _check_declaration(table: Table, schema: Schema) -> None:
                 f"{table.name}: {where} names {name!r}, which the function does not return."
                 f"{near_miss(name, schema.names)} It returns: {', '.join(schema.names)}."
             )
+    for name in flags_of(table):
+        if schema[name].type != "BOOLEAN" or name in (*table.key, *table.partition_by):
+            raise DeclarationError(f"{table.name}: flagged({name!r}) needs a BOOLEAN column of its own.")
     grouped = (*table.key, *(name for check in table.checks if isinstance(check, Unique) for name in check.columns))
     for name in grouped:
         if "." in name:

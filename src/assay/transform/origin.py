@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from narwhals import Date, Expr, LazyFrame, col, concat, when
+from narwhals import Expr, LazyFrame, col, concat, when
 
 from assay.model.errors import DeclarationError
 from assay.model.source import EXTRACTED_ON, PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE
@@ -34,7 +34,7 @@ def partition_date() -> Expr:
     The name counts from the folder before the first wildcard of the source's path: day folders stand right behind it.
     """
     name = col(SOURCE_FILE)
-    return when(name.str.contains(_DATED)).then(name.str.slice(0, 10)).cast(Date())
+    return when(name.str.contains(_DATED)).then(name.str.slice(0, 10)).str.to_date(format="%Y-%m-%d")
 
 
 def stack(*frames: LazyFrame[Any]) -> LazyFrame[Any]:

@@ -1,0 +1,17 @@
+"""What cannot be understood of a function's SQL is computed whole."""
+
+from __future__ import annotations
+
+from assay.runtime.locality import columns_read, is_local
+
+
+def nested(depth: int) -> str:
+    return f"select {'lower(' * depth}name{')' * depth} as name, id from input_rows"
+
+
+def test_an_expression_nested_deeper_than_can_be_followed_is_not_understood() -> None:
+    columns = {"rows": ["id", "name", "other"]}
+    assert is_local(nested(5), columns, {"rows": ("id",)})
+    assert columns_read(nested(5), columns["rows"]) == {"id", "name"}
+    assert not is_local(nested(2_000), columns, {"rows": ("id",)})
+    assert columns_read(nested(2_000), columns["rows"]) == {"id", "name", "other"}
