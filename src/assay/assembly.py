@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,13 +76,30 @@ def database(settings: Settings, location: Location | None, *, create: bool = Tr
     place = _place(settings, location)
     if "://" in place:
         return PostgresWarehouse(place, _copies_of(place), lease_seconds=settings.lease_seconds)
-    folder = (_base(settings, location) / place.removeprefix(_FOLDER)).absolute()
+    folder = _folder(settings, location)
     use = ExitStack()
     url = use.enter_context(embedded(folder, create=create))
     stored = PostgresWarehouse(url, _copies_of(str(folder)), migrates=True, lease_seconds=settings.lease_seconds)
     stored.url = f"{_FOLDER}{folder}"
     weakref.finalize(stored, use.close)
     return stored
+
+
+@contextmanager
+def server(settings: Settings, location: Location | None) -> Iterator[str]:
+    """Use the server of a folder, and yield its address as libpq reads it."""
+    from assay.warehouses.postgres.server.embedded import embedded
+
+    place = _place(settings, location)
+    if "://" in place or not place.startswith(_FOLDER):
+        raise UsageError(f"{without_secrets(place)}: has no server of its own; name postgresql:FOLDER.")
+    with embedded(_folder(settings, location), create=False) as url:
+        yield url.replace("+psycopg", "", 1)
+
+
+def _folder(settings: Settings, location: Location | None) -> Path:
+    """Return the folder that postgresql:FOLDER names."""
+    return (_base(settings, location) / _place(settings, location).removeprefix(_FOLDER)).absolute()
 
 
 def _base(settings: Settings, location: Location | None) -> Path:

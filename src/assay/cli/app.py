@@ -19,7 +19,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Follow rows": (following.where, following.diff),
     "Prove": (proving.prove, proving.crashtest),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine, looking.verify),
-    "Keep in order": (upkeep.vacuum, upkeep.migrate),
+    "Keep in order": (upkeep.vacuum, upkeep.migrate, upkeep.serve),
 }
 _UNWATCHED = (runs.plan,)
 """Commands of the section Run that run nothing."""

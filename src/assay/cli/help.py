@@ -51,6 +51,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "history": ("assay history --limit 5",),
     "vacuum": ("assay vacuum", "assay vacuum --yes"),
     "migrate": ("assay migrate shop --warehouse postgresql://etl@db.example/shop --sql",),
+    "serve": ("assay serve --warehouse postgresql:db",),
     "quarantine list": ("assay quarantine list", "assay quarantine list --table silver_order --all --json"),
     "quarantine export": ("assay quarantine export orders mended.csv --source orders",),
     "quarantine replay": ("assay quarantine replay orders", "assay quarantine replay orders --with mended.csv"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 
 import click
 
@@ -81,3 +83,16 @@ def migrate(pipeline: str, warehouse: str | None, as_sql: bool, roles: bool, as_
         put(f"{len(statements)} statements carried out" if statements else "nothing to do: all is there")
     elif statements:
         put("\n".join(f"{statement};" for statement in statements))
+
+
+@click.command()
+@options.warehouse
+@options.as_json
+def serve(warehouse: str | None, as_json: bool) -> None:
+    """Keep the server of postgresql:FOLDER running, until Ctrl-C.
+
+    Its address is printed, for psql and other programs. Commands of assay start and stop the server by themselves.
+    """
+    with platform.serve(warehouse) as url, suppress(KeyboardInterrupt):
+        put({"url": url} if as_json else url)
+        signal.pause()
