@@ -87,7 +87,10 @@ def database(settings: Settings, location: Location | None, *, create: bool = Tr
 
 @contextmanager
 def server(settings: Settings, location: Location | None) -> Iterator[str]:
-    """Use the server of a folder, and yield its address as libpq reads it."""
+    """Keep the server of a folder running, at the address that is yielded, for programs that are not assay.
+
+    Raises UsageError where the warehouse has no server of its own, WarehouseError where there is none yet.
+    """
     from assay.warehouses.postgres.server.embedded import embedded
 
     place = _place(settings, location)

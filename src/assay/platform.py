@@ -6,7 +6,7 @@ import datetime as dt
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -194,14 +194,6 @@ def migrate(
     if roles:
         return stored.roles(wanted)
     return stored.migrate(wanted) if carry_out else stored.migrations(wanted)
-
-
-def serve(warehouse: Location | None = None) -> AbstractContextManager[str]:
-    """Keep the server of a folder running, at the address that is yielded, for programs that are not assay.
-
-    Raises UsageError where the warehouse has no server of its own, WarehouseError where there is none yet.
-    """
-    return assembly.server(current_settings(), warehouse)
 
 
 def verify(warehouse: Location | None = None) -> Verified:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from assay import platform
+from assay import assembly, platform
 from assay.cli import options
 from assay.cli.printing import put
 from assay.model.vacuum import Kind, Vacuumed
@@ -93,6 +93,6 @@ def serve(warehouse: str | None, as_json: bool) -> None:
 
     Its address is printed, for psql and other programs. Commands of assay start and stop the server by themselves.
     """
-    with platform.serve(warehouse) as url, suppress(KeyboardInterrupt):
+    with assembly.server(platform.current_settings(), warehouse) as url, suppress(KeyboardInterrupt):
         put({"url": url} if as_json else url)
         signal.pause()
