@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import sys
@@ -10,6 +11,14 @@ import tempfile
 from typing import IO, Any
 
 from assay.cli.app import main
+
+LAZILY = (
+    "assay.orchestrators.embedded",
+    "assay.engines.duckdb.engine",
+    "assay.warehouses.iceberg.store",
+    "assay.warehouses.iceberg.metadata",
+)
+"""What commands import when they need it; here once for all, since that takes longer than a small run."""
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +59,8 @@ def run(asked: dict[str, Any], out: IO[str], err: IO[str]) -> None:
 
 
 if __name__ == "__main__":
+    for module in LAZILY:
+        importlib.import_module(module)
     for line in sys.stdin:
         sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -54,7 +54,7 @@ WAREHOUSES = [
 ]
 NO_WAREHOUSES = [
     *("w" * 256, "", "  ", "a\0b", "\udcff", "/dev/null", "/proc/x", "postgresql://u:password@h/d"),
-    *("s3://bucket/x", "file:///x", "postgresql:dir", "data/a.csv"),
+    *("s3://bucket/x", "file:///x", "data/a.csv"),
 ]
 NO_NAMES = [
     *("", " ", "Orders", "../x", "a/b", "a.b", "a b", "a-b", "a'b", 'a"b', "é", "e\u0301", "\u0430"),
