@@ -150,8 +150,8 @@ MUTATIONS = (
     Mutation(
         "every function is taken to treat rows apart",
         "runtime/locality.py",
-        "    except (_NotLocalError, sqlglot.errors.SqlglotError):\n        return False\n    key = anchors",
-        "    except (_NotLocalError, sqlglot.errors.SqlglotError):\n        return True\n    key = anchors",
+        "        return False\n    key = anchors",
+        "        return True\n    key = anchors",
         ("tests/runtime/test_narrow.py",),
     ),
     Mutation(
@@ -167,6 +167,20 @@ MUTATIONS = (
         '"begin immediate" if writes else "begin"',
         '"begin" if writes else "begin"',
         (PUBLISH, LEASE, "tests/test_concurrency.py"),
+    ),
+    Mutation(
+        "a lease holds by the clock, which may be set",
+        "warehouses/lease.py",
+        "if owner.shares_uptime() else",
+        "if owner is None else",
+        ("tests/faults/test_clock.py",),
+    ),
+    Mutation(
+        "a vacuum takes mended lines whose run has not begun",
+        "warehouses/iceberg/vacuum.py",
+        "return not replaying and path not in kept.plans",
+        "return path not in kept.plans",
+        ("tests/runtime/test_vacuum_replayed.py",),
     ),
 )
 
