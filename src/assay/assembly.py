@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from assay.model.errors import UsageError, WarehouseError
 from assay.model.ports import Warehouse
 from assay.model.secrets import without_secrets
 from assay.model.source import is_text
+from assay.proof.grounds import Folders, Grounds
 from assay.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from assay.warehouses.postgres.store import PostgresWarehouse
 
 Location = str | os.PathLike[str]
+On = Literal["lake", "postgresql"]
+"""A kind of warehouse."""
+LAKE: On = "lake"
 _FOLDER = "postgresql:"
 _SERVER_SECONDS = 30.0
 """How long a server may be away in the middle of a run."""
@@ -98,6 +102,18 @@ def server(settings: Settings, location: Location | None) -> Iterator[str]:
         raise UsageError(f"{without_secrets(place)}: has no server of its own; name postgresql:FOLDER.")
     with embedded(_folder(settings, location), create=False) as url:
         yield url.replace("+psycopg", "", 1)
+
+
+@contextmanager
+def grounds(on: On, folder: Path, prepare: Callable[[str], object]) -> Iterator[Grounds]:
+    """Give what makes scratch warehouses of a kind; `prepare` is called with the address of an empty database."""
+    if on == LAKE:
+        yield Folders()
+        return
+    from assay.warehouses.postgres.scratch import Databases
+
+    with closing(Databases(folder, prepare)) as databases:
+        yield databases
 
 
 def _folder(settings: Settings, location: Location | None) -> Path:

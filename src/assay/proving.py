@@ -8,13 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
 
-from assay import platform
-from assay.assembly import Location
+from assay import assembly, platform
+from assay.assembly import LAKE, Location, On
 from assay.model.errors import UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
@@ -41,6 +42,7 @@ def crashtest(
     sources: Mapping[str, Location] | None = None,
     as_of: dt.date | None = None,
     kills: Kills | None = None,
+    on: On = LAKE,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> CrashReport:
@@ -52,16 +54,22 @@ def crashtest(
     began = time.monotonic()
     settings = settings or platform.current_settings()
     kills = kills or Kills(jobs=settings.worker_count)
+    if kills.calls and on != LAKE:
+        raise UsageError("Calls to the system are counted in lakes; a server's are its own.")
     declared = platform.resolve(pipeline, sources or {}, settings)
-    with tempfile.TemporaryDirectory(prefix="assay-crashtest-") as folder:
-        scratch = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="assay-crashtest-") as folder, ExitStack() as several:
+        scratch, prepare = Path(folder), partial(_prepared, pipeline, settings)
         read = copied(declared.sources, Path(settings.folder), scratch / "deliveries")
         start = Life(pipeline, "", {}, as_of or dt.datetime.now(dt.UTC).date(), settings, "")
-        first = Place(_enter, start, read, scratch / "0")
+        grounds = [
+            several.enter_context(assembly.grounds(on, scratch / f"server-{n}", prepare)) for n in range(kills.jobs)
+        ]
+        first = Place(_enter, start, read, grounds[0], scratch / "0")
         stories = {story: first.undisturbed(story) for story in STORIES}
         traced = {story: first.traced(story) for story in STORIES} if kills.calls else {}
         plan = planned(stories, traced, kills)
-        places = [first, *(Place(_enter, start, read, scratch / str(n)) for n in range(1, kills.jobs))]
+        others = enumerate(grounds[1:], 1)
+        places = [first, *(Place(_enter, start, read, each, scratch / str(n)) for n, each in others)]
         found = carry_out(places, plan, stories, progress or (lambda _, __: None))
     return CrashReport(
         pipeline=declared.name,
@@ -89,6 +97,8 @@ class ProofArguments(TypedDict, total=False):
     """The most workers that compute side by side; 8 by default."""
     permute_source: bool
     """Put the lines of each delivery in another order, too, and say which tables depend on it."""
+    on: On
+    """The kind of the scratch warehouses: lakes, by default."""
     keep: Location | None
     """A new folder that the scratch warehouses are made in, and stay."""
     settings: Settings | None
@@ -117,7 +127,8 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
     tell = arguments.get("tell")
     findings = []
     with _scratch(arguments.get("keep")) as folder:
-        for finding in _findings(declared, options, asked, settings, folder, keep=arguments.get("keep") is not None):
+        on, keep = arguments.get("on", LAKE), arguments.get("keep") is not None
+        for finding in _findings(declared, options, asked, settings, on, folder, keep=keep):
             findings.append(finding)
             if tell is not None:
                 tell(finding)
@@ -126,26 +137,33 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
 
 
 def _findings(
-    pipeline: Pipeline, options: RunOptions, asked: Asked, settings: Settings, folder: Path, *, keep: bool
+    pipeline: Pipeline, options: RunOptions, asked: Asked, settings: Settings, on: On, folder: Path, *, keep: bool
 ) -> Iterator[Finding]:
     def run(target: Pipeline, options: RunOptions, lake: Path, how: How) -> RunResult:
         # What share of the rows is bad was judged as delivered; that of a part of them says nothing.
         target = target if target is pipeline else target.allowing(1.0)
         chosen = replace(settings, workers=how.workers or settings.workers)
-        with platform.embedded(chosen, {"warehouse": lake}, order=how.seed) as orchestrator:
+        with platform.embedded(chosen, {"warehouse": grounds.location(lake)}, order=how.seed) as orchestrator:
             return orchestrator.run(target, options)
 
-    with platform.embedded(settings, {"warehouse": folder / "as-delivered"}) as reader:
-        traced = trace(pipeline, reader.engine)
+    def published(lake: Path) -> Published:
+        found = platform.stored(grounds.location(lake))
+        state = found.state()
+        return Published(found.local([file for version in state.versions.values() for file in version.files]), state)
+
+    with (
+        assembly.grounds(on, folder / "server", partial(_prepared, pipeline, settings)) as grounds,
+        closing(assembly.engine(settings, None)) as engine,
+    ):
+        traced = trace(pipeline, engine)
         contents = Contents(pipeline, traced, numbers_of(pipeline, traced))
-        bench = Bench(run, _published, folder, keep)
-        yield from Prover(bench, reader.engine, contents, options).prove(asked)
+        bench = Bench(run, published, folder, grounds, keep)
+        yield from Prover(bench, engine, contents, options).prove(asked)
 
 
-def _published(lake: Path) -> Published:
-    found = platform.stored(lake)
-    state = found.state()
-    return Published(found.local([file for version in state.versions.values() for file in version.files]), state)
+def _prepared(pipeline: Pipeline | str, settings: Settings, location: str) -> None:
+    """Make the tables of a pipeline in a scratch warehouse."""
+    platform.migrate(pipeline, warehouse=location, settings=settings)
 
 
 @contextmanager

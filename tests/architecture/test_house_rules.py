@@ -38,6 +38,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/assembly.py::warehouse": _WHEN_USED,
         "src/assay/assembly.py::database": _WHEN_USED,
         "src/assay/assembly.py::server": _WHEN_USED,
+        "src/assay/assembly.py::grounds": _WHEN_USED,
         "src/assay/observe/progress.py::progress": "a command in a pipe shows no progress, and need not load rich",
     },
     "foreign_imports": {"pipelines/retail/generate.py": "its sample data is Parquet, which the standard library lacks"},

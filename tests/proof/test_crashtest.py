@@ -125,6 +125,19 @@ def test_rows_that_are_rejected_again_are_on_the_disk_too_though_they_change_no_
 
 
 @FAULTS
+def test_a_database_loses_nothing_though_its_server_is_struck_down_too(shop: Path) -> None:
+    report = crashtest("shop", "--on", "postgresql", "--points", "16", "--random", "8", cwd=shop, within=600)
+    assert [kill["violations"] for kill in report["kills"]] == [[]] * 24
+    assert [kill["struck"] for kill in report["kills"]] == [False, False, True] * 8
+    assert report["not_covered"] == []
+
+
+def test_calls_to_the_system_are_counted_in_lakes_alone(shop: Path) -> None:
+    ended = call("crashtest", "shop", "--on", "postgresql", "--calls", "1", cwd=shop)
+    assert (ended.returncode, "counted in lakes" in ended.stderr) == (2, True)
+
+
+@FAULTS
 def test_the_rides_lose_nothing_at_points_and_times(tmp_path: Path) -> None:
     bookings = generate(tmp_path, rows=5_000)["bookings"]
     source = f"bookings={bookings}"

@@ -283,9 +283,10 @@ def test_the_command_shows_rows_that_differ_and_ends_with_1(tmp_path: Path) -> N
 
 
 @pytest.mark.faults
-def test_a_pipeline_that_was_just_begun_is_proven(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on", ["lake", "postgresql"])
+def test_a_pipeline_that_was_just_begun_is_proven(tmp_path: Path, on: str) -> None:
     assert call("new", "shop", cwd=tmp_path).returncode == 0
-    ended = call("prove", "shop", "--permute-source", "--json", cwd=tmp_path / "shop")
+    ended = call("prove", "shop", "--permute-source", "--on", on, "--json", cwd=tmp_path / "shop")
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["ok"], report["tables"], report["runs"]) == (0, True, 3, 23)
     assert {finding["verdict"] for finding in report["findings"]} == {"same"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from assay import platform
+from assay.assembly import LAKE, On
 from assay.cli import options
 from assay.cli.printing import cell, put
 from assay.observe.saying import say
@@ -24,8 +25,18 @@ def _count(name: str, option: str, default: int | None, what: str) -> options.Co
     return click.option(option, name, type=click.IntRange(min=0), default=default, metavar="N", help=what)
 
 
+_on = click.option(
+    "--on",
+    type=click.Choice(get_args(On)),
+    default=LAKE,
+    show_default=True,
+    help="The kind of the scratch warehouses; the server of a database is struck down, too.",
+)
+
+
 @click.command()
 @options.of_proof
+@_on
 @_count("points", "--points", None, "Kill at N of the commit points, evenly spread (default: at all).")
 @_count("times", "--random", 200, "Kill at N random times (default: 200).")
 @_count("calls", "--calls", 0, "Kill at N calls to the system that change the warehouse; needs strace (default: 0).")
@@ -38,6 +49,7 @@ def crashtest(
     sources: tuple[tuple[str, str], ...],
     as_of: dt.date | None,
     workers: int | None,
+    on: On,
     as_json: bool,
     **kills: Any,
 ) -> None:
@@ -53,7 +65,7 @@ def crashtest(
     settings = platform.current_settings(workers=workers)
     asked = proving.Kills(**{**kills, "jobs": kills["jobs"] or settings.worker_count})
     report = proving.crashtest(
-        pipeline, sources=dict(sources), as_of=as_of, kills=asked, settings=settings, progress=_show
+        pipeline, sources=dict(sources), as_of=as_of, kills=asked, on=on, settings=settings, progress=_show
     )
     put(report.to_json() if as_json else _told(report))
     if not report.ok:
@@ -62,6 +74,7 @@ def crashtest(
 
 @click.command()
 @options.of_proof
+@_on
 @options.allow_duplicates
 @click.option(
     "--batches",

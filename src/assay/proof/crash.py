@@ -52,6 +52,8 @@ class Kill:
     """How often a process was killed before one was let live."""
     resumed: bool = False
     """Whether the run that was let live was `assay resume`, where there was something to resume."""
+    struck: bool = False
+    """Whether what the warehouse depends on, its server, failed with the process."""
     violations: tuple[str, ...] = ()
 
 
@@ -84,7 +86,9 @@ class CrashReport:
     @property
     def not_covered(self) -> tuple[str, ...]:
         """What was not looked at: a kill leaves in the system's memory what a loss of power would take."""
-        return () if self.calls else ("a loss of power; --calls 1 looks whether all is on the disk before a publish",)
+        if self.calls or any(kill.struck for kill in self.kills):
+            return ()
+        return ("a loss of power; --calls 1 looks whether all is on the disk before a publish",)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -101,6 +105,7 @@ class CrashReport:
                     "at": kill.at,
                     "times": kill.times,
                     "resumed": kill.resumed,
+                    "struck": kill.struck,
                     "violations": list(kill.violations),
                 }
                 for kill in self.kills

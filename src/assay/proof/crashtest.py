@@ -47,8 +47,8 @@ def planned(stories: Mapping[Story, Undisturbed], traced: Mapping[Story, Traced]
         chosen.append(Planned(story, dice.random() * stories[story].seconds))
     for story, found in traced.items():
         chosen += [Planned(story, call) for call in spread(found.calls, kills.calls // len(traced))]
-    # Every other one is mended by `assay resume`.
-    return [replace(each, resumed=number % 2 == 1) for number, each in enumerate(chosen)]
+    # Every other one is mended by `assay resume`; with every third the server fails too, where there is one.
+    return [replace(each, resumed=n % 2 == 1, struck=n % 3 == 2) for n, each in enumerate(chosen)]
 
 
 def carry_out(

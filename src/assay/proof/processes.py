@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from assay.proof import calls
 from assay.proof.calls import Call, Traced
 from assay.proof.crash import Kill, Kind, Look, Story, judged
 from assay.proof.deliveries import Deliveries
+from assay.proof.grounds import Grounds
 from assay.proof.lives import Life, Lived
 from assay.proof.points import Point
 
@@ -46,6 +46,8 @@ class Planned:
     moment: Point | Call | float
     resumed: bool = False
     """Whether the run that comes after goes on with the one that was killed, or begins anew."""
+    struck: bool = False
+    """Whether what the warehouse depends on fails with the process."""
 
     @property
     def kind(self) -> Kind:
@@ -65,16 +67,17 @@ class Planned:
 
 
 class Place:
-    """A folder with a lake in which one process at a time is killed; it stays where it is, as lakes must."""
+    """A folder with a warehouse in which one process at a time is killed; it stays where it is, as lakes must."""
 
-    def __init__(self, enter: Enter, start: Life, read: Deliveries, folder: Path) -> None:
-        """Make the folder, and the lake that the story `next` begins with; raises RunError where that fails."""
-        self._enter, self._read, self._folder = enter, read, folder
+    def __init__(self, enter: Enter, start: Life, read: Deliveries, grounds: Grounds, folder: Path) -> None:
+        """Make the folder, and the warehouse that the story `next` begins with; raises RunError where that fails."""
+        self._enter, self._read, self._grounds, self._folder = enter, read, grounds, folder
         self._lake, self._kept = folder / "lake", folder / "kept"
         (folder / "temporary").mkdir(parents=True)
-        self._life = replace(start, warehouse=str(self._lake), scratch=str(folder / "temporary"), sources=read.now)
+        place = grounds.location(self._lake)
+        self._life = replace(start, warehouse=place, scratch=str(folder / "temporary"), sources=read.now)
         self._let_live(replace(self._life, sources=read.before))
-        shutil.copytree(self._lake, self._kept)
+        grounds.copy(self._lake, self._kept)
 
     def undisturbed(self, story: Story) -> Undisturbed:
         """Run twice without a kill; raises RunError where that fails, or does not give the same both times."""
@@ -102,10 +105,11 @@ class Place:
         times = 2 if isinstance(planned.moment, Point) else 1
         for _ in range(times):
             looks += self._kill(planned.moment)
+        struck = planned.struck and self._grounds.strike()
         before, lived = self._let_live(replace(self._life, resumes=planned.resumed), strict=False)
         looks += [before, lived.after]
         violations = judged(looks, lived.ending, undisturbed.before, undisturbed.after)
-        return Kill(planned.story, planned.at, planned.kind, times, planned.resumed, violations)
+        return Kill(planned.story, planned.at, planned.kind, times, planned.resumed, struck, violations)
 
     def _kill(self, moment: Point | Call | float) -> list[Look]:
         """Kill one process, and return what it saw before: after the kill before it, if that is not the first."""
@@ -119,10 +123,11 @@ class Place:
         return [seen]
 
     def _begin(self, story: Story) -> None:
-        """Put the lake back to where a story begins."""
-        shutil.rmtree(self._lake, ignore_errors=True)
+        """Put the warehouse back to where a story begins."""
         if story == "next":
-            shutil.copytree(self._kept, self._lake)
+            self._grounds.copy(self._kept, self._lake)
+        else:
+            self._grounds.clear(self._lake)
 
     def _let_live(self, life: Life, *, strict: bool = True) -> tuple[Look, Lived]:
         with _Process(self._enter, life) as process:

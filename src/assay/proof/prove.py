@@ -13,8 +13,11 @@ from assay.model.run import RunOptions, RunResult
 from assay.proof.content import Contents, Published
 from assay.proof.evidence import Finding
 from assay.proof.frozen import Inbox, Rows
+from assay.proof.grounds import Grounds
 from assay.proof.order import by_position
 from assay.proof.trials import AS_SET, Asked, How, Then, Trial, trials
+
+_LAKE = "lake"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,13 @@ class Bench:
     """What a proof works with."""
 
     run: Callable[[Pipeline, RunOptions, Path, How], RunResult]
-    """Runs a pipeline on the warehouse in a folder."""
+    """Runs a pipeline on the warehouse of a path."""
     published: Callable[[Path], Published]
-    """What stands in the warehouse in a folder."""
+    """What stands in the warehouse of a path."""
     folder: Path
     """Where scratch warehouses are made."""
+    grounds: Grounds
+    """What makes them."""
     keep: bool = False
     """Whether they stay."""
 
@@ -57,6 +62,7 @@ class Prover:
             with self.engine.session() as session:
                 yield from _Attempt(self, trial, delivered, place, session).findings()
             if not self.bench.keep:
+                self.bench.grounds.remove(place / _LAKE)
                 shutil.rmtree(place)
 
 
@@ -131,7 +137,7 @@ class _Attempt:
 
     @property
     def _lake(self) -> Path:
-        return self.place / "lake"
+        return self.place / _LAKE
 
 
 def _as_delivered(result: RunResult, pipeline: Pipeline) -> Finding:

@@ -27,7 +27,7 @@ def verified(connection: Connection, state: State) -> Verified:
     lost = missing(connection, state)
     told = {text.partition(" (")[0] for text in lost}
     changed = (path for path in damaged(connection, files) if path not in told)
-    return Verified(len(files), sum(file.bytes for file in files), (*lost, *changed, *_miscounted(connection, state)))
+    return Verified(len(files), sum(file.bytes for file in files), (*lost, *changed, *miscounted(connection, state)))
 
 
 def _missing(connection: Connection, state: State) -> Iterator[str]:
@@ -43,7 +43,8 @@ def _missing(connection: Connection, state: State) -> Iterator[str]:
                 yield f"{file.path} (its rows are not in {name})"
 
 
-def _miscounted(connection: Connection, state: State) -> Iterator[str]:
+def miscounted(connection: Connection, state: State) -> Iterator[str]:
+    """Yield what tables have otherwise than the files that stand, by their counts of rows."""
     for name, version in state.versions.items():
         if is_table(name):
             found = tables.counts(connection, name)

@@ -15,7 +15,7 @@ from assay.model.published import Life, Verified
 from assay.model.run import NodeRun
 from assay.warehouses import layout, reading
 from assay.warehouses.postgres import content, migrations
-from assay.warehouses.postgres.checking import damaged, missing, verified
+from assay.warehouses.postgres.checking import damaged, miscounted, missing, verified
 from assay.warehouses.postgres.database import Database
 from assay.warehouses.runs import RunRecords
 
@@ -79,7 +79,8 @@ class FileRecords(RunRecords):
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
         with self._reading() as connection:
-            return missing(connection, reading.read_state(connection))
+            state = reading.read_state(connection)
+            return (*missing(connection, state), *miscounted(connection, state))
 
     def damaged(self, files: Iterable[DataFile]) -> tuple[str, ...]:
         """Return those files that are not byte for byte as they were written; all of them are read."""

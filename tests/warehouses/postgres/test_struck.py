@@ -1,0 +1,143 @@
+"""A server that goes away in the middle of a run is waited for: it is stopped as by a failure, and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import assay
+from assay import assembly, platform
+from assay.model.run import RunResult
+from assay.orchestrators.embedded import Embedded
+from assay.proof.points import Points
+from assay.settings import Settings
+from assay.warehouses.postgres.server.embedded import embedded
+from pipelines.ride_bookings import ride_bookings
+from pipelines.ride_bookings.generate import generate
+from tests.conformance.processes import content
+
+pytestmark = pytest.mark.faults
+SETTINGS = Settings(workers=2, retry_seconds=0.1)
+
+
+class Server:
+    """A server in a folder that can be struck down; it is back after a moment."""
+
+    def __init__(self, folder: Path, uses: ExitStack) -> None:
+        self._folder, self._uses = folder, uses
+        self.url = self._start()
+        self.struck, self.comes_back = 0, True
+
+    def strike(self) -> None:
+        """Stop the server at once, without a word to anybody, and have it started again in the background."""
+        self.struck += 1
+        process = int((self._folder / "data/postmaster.pid").read_text().split()[0])
+        os.kill(process, signal.SIGQUIT)
+        if self.comes_back:
+            threading.Thread(target=self._start_again, args=(process,)).start()
+
+    def _start_again(self, process: int) -> None:
+        while Path(f"/proc/{process}").exists():
+            time.sleep(0.01)
+        self._uses.enter_context(embedded(self._folder))
+
+    def _start(self) -> str:
+        return self._uses.enter_context(embedded(self._folder)).replace("+psycopg", "")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with ExitStack() as uses:
+        yield Server(tmp_path / "server", uses)
+
+
+def run(server: Server, bookings: Path, moments: frozenset[tuple[str, str]]) -> RunResult:
+    """Run the rides, and strike the server down at moments: each the first time that it comes."""
+    left = set(moments)
+
+    def tell(when: str, name: str) -> None:
+        if (when, name.partition(" ")[0]) in left:
+            left.discard((when, name.partition(" ")[0]))
+            server.strike()
+
+    points = Points(tell=tell)
+    warehouse = assembly.warehouse(SETTINGS, server.url, create=True)
+    with closing(assembly.engine(SETTINGS, None)) as engine:
+        target = platform.resolve(ride_bookings, {"bookings": bookings}, SETTINGS)
+        orchestrator = Embedded(points.engine(engine), points.warehouse(warehouse), SETTINGS)
+        return orchestrator.run(target, platform.options({}))
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        frozenset({("after", "record")}),
+        frozenset({("before", "publish")}),
+        frozenset({("after", "publish")}),
+        frozenset({("after", "begin"), ("before", "record_node"), ("after", "prepare")}),
+    ],
+    ids=lambda moments: ", ".join(" ".join(moment) for moment in sorted(moments)),
+)
+def test_a_restart_of_the_server_is_ridden_out(
+    tmp_path: Path, server: Server, moments: frozenset[tuple[str, str]]
+) -> None:
+    bookings = generate(tmp_path, rows=3_000)["bookings"]
+    assay.migrate(ride_bookings, warehouse=server.url)
+    result = run(server, bookings, moments)
+    assert (result.state, result.problems, server.struck) == ("published", (), len(moments))
+    assert assay.run(ride_bookings, warehouse=tmp_path / "lake", sources={"bookings": bookings}).ok
+    with assay.connect(server.url) as here, assay.connect(tmp_path / "lake") as there:
+        assert content(here) == content(there)
+    assert assay.verify(server.url).damaged == ()
+
+
+def test_a_server_that_is_struck_down_while_rows_are_copied_has_published_all_or_nothing(
+    tmp_path: Path, server: Server
+) -> None:
+    bookings = generate(tmp_path, rows=40_000)["bookings"]
+    assay.migrate(ride_bookings, warehouse=server.url)
+    copied = threading.Event()
+
+    def watch() -> None:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            query = "select count(*) from pg_stat_progress_copy where relid::regclass::text like 'bronze%'"
+            while not copied.is_set():
+                if connection.execute(query).fetchone() != (0,):
+                    copied.set()
+        server.strike()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result = run(server, bookings, frozenset())
+    finally:
+        copied.set()
+        watcher.join()
+    assert (result.state, server.struck) == ("published", 1)
+    assert assay.verify(server.url).damaged == ()
+    with psycopg.connect(server.url) as connection:
+        for name in ("bronze.location", "silver.booking", "gold.customer_analytics"):
+            found = connection.execute(f"select count(*) from {name}".encode()).fetchone()
+            assert found == (result.tables[name.replace(".", "_", 1)].rows,)
+
+
+def test_a_server_that_does_not_come_back_fails_the_run_and_publishes_nothing(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "_SERVER_SECONDS", 1.0)
+    bookings = generate(tmp_path, rows=500)["bookings"]
+    assay.migrate(ride_bookings, warehouse=server.url)
+    server.comes_back = False
+    with pytest.raises(assay.AssayError, match=r"postgresql://assay@/assay"):
+        run(server, bookings, frozenset({("before", "publish")}))
+    with embedded(tmp_path / "server"), assay.connect(server.url) as reader:
+        assert reader.execute("select count(*) from meta.table_version").fetchall() == [(0,)]
