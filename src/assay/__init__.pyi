@@ -2,6 +2,7 @@
 
 from assay.mending import export as export
 from assay.mending import replay as replay
+from assay.migrating import migrate as migrate
 from assay.model.errors import AssayError as AssayError
 from assay.model.errors import DeclarationError as DeclarationError
 from assay.model.errors import RunError as RunError
@@ -29,7 +30,6 @@ from assay.model.write import first_in_source as first_in_source
 from assay.model.write import latest as latest
 from assay.platform import connect as connect
 from assay.platform import history as history
-from assay.platform import migrate as migrate
 from assay.platform import plan as plan
 from assay.platform import resume as resume
 from assay.platform import run as run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from assay.settings import Settings
 
 if TYPE_CHECKING:
     from assay.engines.duckdb.engine import DuckDbEngine
+    from assay.warehouses.postgres.scripts import Script
     from assay.warehouses.postgres.store import PostgresWarehouse
 
 Location = str | os.PathLike[str]
@@ -87,6 +88,13 @@ def database(settings: Settings, location: Location | None, *, create: bool = Tr
     stored.url = f"{_FOLDER}{folder}"
     weakref.finalize(stored, use.close)
     return stored
+
+
+def scripts(texts: Mapping[str, str]) -> list[Script]:
+    """Return statements that people have written, by the name of their file."""
+    from assay.warehouses.postgres.scripts import Script
+
+    return [Script(name, text) for name, text in texts.items()]
 
 
 @contextmanager

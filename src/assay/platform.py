@@ -6,7 +6,7 @@ import datetime as dt
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -165,35 +165,6 @@ def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings:
     settings = settings or current_settings()
     found = assembly.warehouse(settings, warehouse, create=False)
     return found.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
-
-
-def migrate(
-    pipeline: Pipeline | str,
-    *,
-    warehouse: Location | None = None,
-    carry_out: bool = True,
-    roles: bool = False,
-    settings: Settings | None = None,
-) -> list[str]:
-    """Bring a database to what this version and the tables of a pipeline need, and return the statements.
-
-    They are none where all is there, and in a lake. With `carry_out` unset they are only returned; with `roles`, those
-    that make roles with few rights are returned instead, and never carried out. Raises UsageError where a column would
-    have to change to a type that cannot hold what it may have.
-    """
-    from assay.runtime.room import shapes
-    from assay.runtime.trace import trace
-
-    settings = settings or current_settings()
-    if not assembly.is_database(str(warehouse if warehouse is not None else settings.warehouse)):
-        return []
-    found, engine = find(pipeline, settings), assembly.engine(settings, None)
-    with closing(engine):
-        wanted = shapes(found, trace(found, engine))
-    stored = assembly.database(settings, warehouse)
-    if roles:
-        return stored.roles(wanted)
-    return stored.migrate(wanted) if carry_out else stored.migrations(wanted)
 
 
 def verify(warehouse: Location | None = None) -> Verified:

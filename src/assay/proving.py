@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
 
-from assay import assembly, platform
+from assay import assembly, migrating, platform
 from assay.assembly import LAKE, Location, On
 from assay.model.errors import UsageError
 from assay.model.pipeline import Pipeline
@@ -163,7 +163,7 @@ def _findings(
 
 def _prepared(pipeline: Pipeline | str, settings: Settings, location: str) -> None:
     """Make the tables of a pipeline in a scratch warehouse."""
-    platform.migrate(pipeline, warehouse=location, settings=settings)
+    migrating.migrate(pipeline, warehouse=location, settings=settings)
 
 
 @contextmanager

@@ -50,6 +50,8 @@ class Settings:
     """How long a run that is not heard of holds its pipeline, where nobody can see that its process has ended."""
     log: Log = "auto"
     """What a command tells of a run on standard error: progress on a terminal and lines elsewhere, or one kind."""
+    migrations: str = "migrations"
+    """Folder of *.sql files that `assay migrate` carries out in a database, each once."""
     keep_runs: int = 10
     """How many of the newest published runs a vacuum keeps, each with what stood before it."""
     keep_days: float = 7.0

@@ -75,8 +75,10 @@ def migrate(pipeline: str, warehouse: str | None, as_sql: bool, roles: bool, as_
     Schemas, tables and columns are added; nothing is ever removed. A lake needs none of it, nor does the server of a
     folder, where a run makes them itself.
     """
+    from assay import migrating
+
     carry_out = not (as_sql or roles)
-    statements = platform.migrate(pipeline, warehouse=warehouse, carry_out=carry_out, roles=roles)
+    statements = migrating.migrate(pipeline, warehouse=warehouse, carry_out=carry_out, roles=roles)
     if as_json:
         put({"statements": statements, "carried_out": carry_out})
     elif carry_out:

@@ -15,6 +15,7 @@ import pytest
 import assay
 from assay import Append, Merge, Pipeline, csv, latest, table
 from assay.model.errors import UsageError, WarehouseError
+from assay.settings import Settings
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
 from tests.conformance.processes import content
@@ -275,3 +276,67 @@ def test_an_address_that_is_wrong_is_told_at_once_and_without_its_password(
         assay.run(orders(tmp_path), warehouse=wrong)
     assert why in str(told.value)
     assert SECRET not in str(told.value)
+
+
+def test_a_partitioned_table_gets_partitions_when_it_is_migrated(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    @table(write=Append(), partition_by="name")
+    def bronze_order(orders: object) -> object:
+        return orders
+
+    source = csv(f"{tmp_path}/in/*.csv", columns=COLUMNS)
+    pipeline = Pipeline("orders", tables=[bronze_order], sources={"orders": source})
+    partitions = (
+        "select regexp_replace(c.relname, '_[0-9a-f]{8}$', ''), "
+        '(select count(*) from bronze."order" o where o.tableoid = c.oid) from pg_inherits i '
+        "join pg_class c on c.oid = i.inhrelid where i.inhparent = 'bronze.\"order\"'::regclass order by 1"
+    )
+    assay.migrate(pipeline, warehouse=url)
+    deliver(tmp_path / "in", "a.csv", ROWS.replace("2,,", "2,North Sea,"))
+    assay.run(pipeline, warehouse=url)
+    assert server.execute(partitions).fetchall() == [("order_others", 2)]
+    assert len(assay.migrate(pipeline, warehouse=url)) == 6
+    assert assay.migrate(pipeline, warehouse=url) == []
+    assert server.execute(partitions).fetchall() == [("order__orth__ea", 1), ("order_it_s__a_", 1), ("order_others", 0)]
+    deliver(tmp_path / "in", "b.csv", ROWS.replace("\n1,", "\n3,").replace("2,,", "4,,"))
+    assay.run(pipeline, warehouse=url)
+    assert server.execute(partitions).fetchall() == [("order__orth__ea", 1), ("order_it_s__a_", 2), ("order_others", 1)]
+    assay.undo(warehouse=url)
+    assert [row[0] for row in shown(server, "bronze.order")] == [1, 2]
+    assert assay.verify(url).damaged == ()
+
+
+def test_own_statements_are_carried_out_once_and_views_follow_what_is_published(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    pipeline, settings = orders(tmp_path / "in"), Settings(folder=str(tmp_path))
+    own = tmp_path / "migrations"
+    own.mkdir()
+    (own / "1_index.sql").write_text("create index by_name on silver.order (name);")
+    (own / "2_view.sql").write_text(
+        "create view silver.named as select * from silver.order where name is not null;\n"
+        "create materialized view silver.total as select name, sum(amount) as amount from silver.named group by 1;\n"
+    )
+    deliver(tmp_path / "in", "a.csv")
+    with pytest.raises(UsageError, match=r"silver\.total: a materialized view .* needs a unique index"):
+        assay.migrate(pipeline, warehouse=url, settings=settings)
+    assert server.execute("select count(*) from pg_class where relname = 'by_name'").fetchall() == [(0,)]
+    (own / "3_unique.sql").write_text("create unique index on silver.total (name);")
+    done = assay.migrate(pipeline, warehouse=url, settings=settings)
+    assert done[-1] == "create unique index on silver.total (name);"
+    assert assay.migrate(pipeline, warehouse=url, settings=settings) == []
+    assay.run(pipeline, warehouse=url)
+    total = "select amount from silver.total"
+    with psycopg.connect(url) as reader:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        assert reader.execute(total).fetchall() == [(Decimal("1.50"),)]
+        deliver(tmp_path / "in", "b.csv", ROWS.replace("\n1,", "\n3,"))
+        assay.run(pipeline, warehouse=url)
+        assert reader.execute(total).fetchall() == [(Decimal("1.50"),)]
+    assert server.execute(total).fetchall() == [(Decimal("3.00"),)]
+    assay.undo(warehouse=url)
+    assert server.execute(total).fetchall() == [(Decimal("1.50"),)]
+    (own / "1_index.sql").write_text("drop table silver.order;")
+    with pytest.raises(UsageError, match=r"1_index\.sql: was changed after it had been carried out"):
+        assay.migrate(pipeline, warehouse=url, settings=settings)

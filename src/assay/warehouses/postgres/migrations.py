@@ -14,9 +14,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from assay.model.errors import UsageError, WarehouseError
 from assay.model.published import TableShape
 from assay.warehouses import control
-from assay.warehouses.postgres import content
-from assay.warehouses.postgres.content import driver
+from assay.warehouses.postgres import scripts
+from assay.warehouses.postgres.content import CONTENT, driver
 from assay.warehouses.postgres.database import SCHEMA
+from assay.warehouses.postgres.partitions import by, default_of, new_partitions
 from assay.warehouses.postgres.tables import FILE_COLUMN, relation
 
 _TYPES = {"DOUBLE": "DOUBLE PRECISION", "VARCHAR": "TEXT", "BLOB": "BYTEA"}
@@ -27,7 +28,7 @@ _WIDER = {
     ("date", "timestamp without time zone"),
 }
 """Changes of type that keep every value; to text, each does."""
-_METADATA = (control.METADATA, content.METADATA)
+_METADATA = (control.METADATA, scripts.DONE.metadata)
 
 
 def is_made(connection: Connection) -> bool:
@@ -69,7 +70,7 @@ def _control(connection: Connection) -> Iterator[str]:
             yield str(CreateTable(table).compile(dialect=dialect)).strip()
             yield from (str(CreateIndex(index).compile(dialect=dialect)).strip() for index in table.indexes)
     # What is kept is packed already.
-    yield f"alter table {SCHEMA}.{content.CONTENT.name} alter column bytes set storage external"
+    yield f"alter table {SCHEMA}.{CONTENT.name} alter column bytes set storage external"
     yield f"insert into {SCHEMA}.{control.FORMATS.name} values ({control.FORMAT})"
 
 
@@ -87,11 +88,14 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
     if not there:
         columns = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(kind)) for n, kind in wanted.items()]
         columns.append(sql.SQL("{} BIGINT NOT NULL").format(sql.Identifier(FILE_COLUMN)))
-        yield _text(sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns)))
+        yield _text(sql.SQL("create table {} ({}){}").format(table, sql.SQL(", ").join(columns), by(shape)))
+        yield from (_text(statement) for statement in default_of(shape))
         yield _text(sql.SQL("create index on {} using brin ({})").format(table, sql.Identifier(FILE_COLUMN)))
         if shape.key:
             key = sql.SQL(", ").join(map(sql.Identifier, shape.key))
-            yield _text(sql.SQL("create unique index on {} ({})").format(table, key))
+            # An index over all partitions can tell that a key is there once only where it tells the partition.
+            index = sql.SQL("unique index" if {*shape.partition_by[:1]} <= {*shape.key} else "index")
+            yield _text(sql.SQL("create {} on {} ({})").format(index, table, key))
         return
     if FILE_COLUMN not in there:
         raise UsageError(f"{shape.dataset}: is a table in the database that assay has not made; rename one of the two.")
@@ -106,6 +110,7 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
                     "not every value can become that. Give the column another name, or change the table by hand."
                 )
             yield _text(sql.SQL("alter table {} alter column {} type {}").format(table, column, sql.SQL(kind)))
+    yield from (_text(statement) for statement in new_partitions(connection, shape))
 
 
 def _columns(connection: Connection, dataset: str) -> dict[str, str]:

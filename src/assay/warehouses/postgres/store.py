@@ -20,10 +20,11 @@ from assay.model.published import Opened, State, TableShape
 from assay.model.schema import Schema
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, publishing, readers, reading, undoing
-from assay.warehouses.postgres import content, migrations, tables
+from assay.warehouses.postgres import content, migrations, scripts, tables, views
 from assay.warehouses.postgres.checking import missing
 from assay.warehouses.postgres.database import Database
 from assay.warehouses.postgres.files import FileRecords
+from assay.warehouses.postgres.scripts import Script
 from assay.warehouses.postgres.vacuum import vacuum
 
 
@@ -64,17 +65,20 @@ class PostgresWarehouse(FileRecords):
             self.discard(run)
         return handle
 
-    def migrations(self, shapes: Sequence[TableShape]) -> list[str]:
-        """Return the statements that the database lacks for tables of these shapes."""
+    def migrations(self, shapes: Sequence[TableShape], own: Sequence[Script] = ()) -> list[str]:
+        """Return the statements that the database lacks for tables of these shapes, and people's own."""
         with self._reading() as connection:
-            return migrations.missing(connection, shapes)
+            return [*migrations.missing(connection, shapes), *(script.text for script in scripts.left(connection, own))]
 
-    def migrate(self, shapes: Sequence[TableShape]) -> list[str]:
-        """Carry out what the database lacks for tables of these shapes, all or nothing, and return the statements."""
+    def migrate(self, shapes: Sequence[TableShape], own: Sequence[Script] = ()) -> list[str]:
+        """Carry out what the database lacks, all or nothing, and return the statements."""
         with self._writing() as connection:
             statements = migrations.missing(connection, shapes)
             migrations.carry_out(connection, statements)
-        return statements
+            new = scripts.left(connection, own)
+            scripts.carry_out(connection, new)
+            views.check(connection, [shape.dataset for shape in shapes])
+        return [*statements, *(script.text for script in new)]
 
     @staticmethod
     def roles(shapes: Sequence[TableShape]) -> list[str]:
@@ -114,10 +118,11 @@ class PostgresWarehouse(FileRecords):
         with self._database.transaction() as connection:
             # Rows are moved before others are kept waiting, but not for nothing.
             lease.check(connection, handle)
-            for manifest in publication.manifests.values():
-                if manifest.changed and is_table(manifest.dataset):
-                    tables.hide(connection, manifest.dataset, manifest.removed)
-                    self._show(connection, manifest.dataset, manifest.schema, manifest.added)
+            for dataset in _changed_tables(publication):
+                manifest = publication.manifests[dataset]
+                tables.hide(connection, dataset, manifest.removed)
+                self._show(connection, dataset, manifest.schema, manifest.added)
+            views.refresh(connection, _changed_tables(publication))
             self._database.lock(connection)
             publishing.check_pointers(connection, publication)
             seq = publishing.write_versions(connection, handle, publication, prepared)
@@ -134,15 +139,16 @@ class PostgresWarehouse(FileRecords):
         found = undoing.changes(connection, undone)
         undoing.write(connection, handle, undone, found)
         state = reading.read_state(connection)
-        for change in found:
-            if is_table(change.dataset):
-                version = state.versions.get(change.dataset)
-                files = {file.path: file for file in version.files} if version else {}
-                there = tables.shown(connection, change.dataset)
-                tables.hide(connection, change.dataset, sorted(there - files.keys()))
-                if version:
-                    back = [file for path, file in files.items() if path not in there]
-                    self._show(connection, change.dataset, version.schema, back)
+        changed = [change.dataset for change in found if is_table(change.dataset)]
+        for dataset in changed:
+            version = state.versions.get(dataset)
+            files = {file.path: file for file in version.files} if version else {}
+            there = tables.shown(connection, dataset)
+            tables.hide(connection, dataset, sorted(there - files.keys()))
+            if version:
+                back = [file for path, file in files.items() if path not in there]
+                self._show(connection, dataset, version.schema, back)
+        views.refresh(connection, changed)
         if gone := missing(connection, state):
             raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
         return undoing.restored(found)
@@ -150,3 +156,7 @@ class PostgresWarehouse(FileRecords):
     def _show(self, connection: Connection, dataset: str, schema: Schema, files: Sequence[DataFile]) -> None:
         columns = [column.name for column in schema if not column.is_system]
         tables.show(connection, self.local(files), dataset, columns, files)
+
+
+def _changed_tables(publication: Publication) -> list[str]:
+    return [name for name, manifest in publication.manifests.items() if manifest.changed and is_table(name)]
