@@ -26,7 +26,11 @@ def vacuum(connection: Connection, root: Path, retention: Retention, *, remove: 
     kept = vacuuming.references(connection)
     needed, known = _paths(root, kept), _paths(root, before)
     sizes = content.sizes(connection)
-    gone = {path: _kind(path, path in known) for path in sizes if path not in needed and _is_left(path, kept)}
+    gone = {
+        path: _kind(path, path in known)
+        for path in sizes
+        if path not in needed and _is_left(path, kept, replaying=bool(readers.held(root)))
+    }
     kinds: dict[Kind, Removed] = {}
     for kind in ("data", "metadata", "quarantine", "leftover"):
         found = [sizes[path] for path, its in gone.items() if its == kind]
@@ -49,9 +53,13 @@ def _paths(root: Path, referred: vacuuming.References) -> frozenset[str]:
     return referred.paths | {location.removeprefix(f"{root}/") for location in referred.locations}
 
 
-def _is_left(path: str, kept: vacuuming.References) -> bool:
+def _is_left(path: str, kept: vacuuming.References, *, replaying: bool) -> bool:
+    """Return whether a file that nothing refers to is of no run that may still do so.
+
+    A delivery is kept before its run begins, by one who reads the warehouse until the run has ended.
+    """
     if layout.is_delivery(path):
-        return path not in kept.plans
+        return not replaying and path not in kept.plans
     return layout.run_of(path) in kept.ended
 
 
