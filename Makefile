@@ -31,6 +31,7 @@ demo: $(READY) ## run the ride bookings pipeline on sample data, into build/demo
 demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data, into build/retail (ARGS="--days 30 --hard")
 	$(BIN)/assay sample retail build/retail $(ARGS)
 	$(BIN)/assay run retail $(RETAIL) --as-of 2026-01-01
+	$(BIN)/assay validate retail --warehouse build/retail/lake
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
 	$(PYTEST) -m "not faults" $(or $(ARGS),--rows=build/rows/test.json)

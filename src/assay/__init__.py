@@ -36,6 +36,7 @@ _HOMES = {
         "row_count",
         "unique",
     ),
+    "assay.validating": ("validate",),
     "assay.transform.dates": ("days_between", "month_of"),
     "assay.transform.drop": ("drop_where",),
     "assay.transform.origin": ("extracted_on", "partition_date", "position", "source_file", "stack"),

@@ -71,3 +71,4 @@ from assay.transform.text import clean_email as clean_email
 from assay.transform.text import clean_text as clean_text
 from assay.transform.text import is_email as is_email
 from assay.transform.text import person_name as person_name
+from assay.validating import validate as validate

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from assay.cli import following, looking, proving, quarantine, runs, starting, telling, upkeep
+from assay.cli import following, looking, proving, quarantine, runs, starting, telling, upkeep, validating
 from assay.cli.help import BEGIN, Sections, finished
 from assay.cli.printing import put
 
@@ -17,7 +17,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
     "Go back": (runs.undo,),
     "Follow rows": (following.where, following.diff),
-    "Prove": (proving.prove, proving.crashtest),
+    "Prove": (validating.validate, proving.prove, proving.crashtest),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine, looking.verify),
     "Keep in order": (upkeep.vacuum, upkeep.migrate, upkeep.serve),
 }

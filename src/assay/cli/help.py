@@ -44,6 +44,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "prove": ("assay prove orders", "assay prove orders --source orders=january.csv --permute-source"),
     "crashtest": ("assay crashtest orders", "assay crashtest orders --points 20 --random 20"),
+    "validate": ("assay validate orders", "assay validate orders --json"),
     "undo": ("assay undo", "assay undo 12"),
     "where": ("assay where 4711", "assay where order_id=4711", "assay where order_id=4711 --pipeline orders --json"),
     "diff": ("assay diff 3 4", "assay diff 3 4 --table silver_order", "assay diff 2024-12-01T08:00 4 --json"),

@@ -53,7 +53,7 @@ class Functions:
                 return None
             opened[parameter] = frame
         with collecting() as dropped:
-            result = call(node, opened, Run(self._as_of(node)))
+            result = call(node, opened, Run(self.as_of(node)))
             frame = self.session.cast(self.session.resolve(result, node.name), self.traced[node.name].schema)
         return Evaluated(frame, {name: opened[p] for p, name in node.inputs.items()}, dropped)
 
@@ -71,6 +71,7 @@ class Functions:
         """Open a published version with just the given columns."""
         return self.session.scan(self.warehouse.local(version.files), version.files, columns, name)
 
-    def _as_of(self, node: Node) -> dt.date:
+    def as_of(self, node: Node) -> dt.date:
+        """Return the date that a published table was computed for; today for a view."""
         version = self.state.versions.get(dataset_of(self.pipeline, node.name)) if isinstance(node, Table) else None
         return dt.date.fromisoformat(version.as_of) if version and version.as_of else dt.datetime.now(dt.UTC).date()
