@@ -27,6 +27,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/transform/sql.py::evaluate": "a unit test evaluates SQL in a DuckDB of its own, a run never does",
         "src/assay/platform.py::connect": _WHEN_USED,
         "src/assay/cli/upkeep.py::migrate": "`assay --help` must not load what parses SQL",
+        "src/assay/cli/validating.py::validate": "`assay --help` must not load what parses SQL",
         "src/assay/cli/proving.py::prove": "`assay --help` must not load what parses SQL",
         "src/assay/cli/proving.py::crashtest": "`assay --help` must not load what starts processes",
         "src/assay/sources/looks.py::_parquet": "a run that reads no Parquet need not load what looks at it",

@@ -64,7 +64,7 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty", "redo"),
     "What is tried": ("batches", "permute_source"),
     "Which kills": ("points", "times", "calls", "seed"),
-    "Where and how": ("warehouse", "workers", "jobs", "keep"),
+    "Where and how": ("warehouse", "on", "workers", "jobs", "keep"),
     "What is told": ("as_json", "log", "debug", "help"),
 }
 _MANY = 8

@@ -7,7 +7,6 @@ from itertools import groupby
 
 import click
 
-from assay import validating
 from assay.cli import options
 from assay.cli.printing import put
 from assay.model.validation import Validation
@@ -24,6 +23,8 @@ def validate(pipeline: str, warehouse: str | None, as_json: bool) -> None:
     Looks at schemas, tables, row flow, quality, the rules that the pipeline declares, and metadata; every check is
     judged again, over all rows as they stand. Changes nothing. Exits with 1 where anything fails.
     """
+    from assay import validating
+
     found = validating.validate(pipeline, warehouse=warehouse)
     put(found.to_json() if as_json else _told(found))
     if not found.ok:
