@@ -29,6 +29,7 @@ class Mutation:
 PUBLISH = "tests/conformance/test_warehouse_publish.py"
 LEASE = "tests/conformance/test_warehouse_lease.py"
 CRASH = "tests/proof/test_crashtest.py"
+TABLES = "tests/warehouses/postgres/test_tables.py"
 MUTATIONS = (
     Mutation(
         "the publish transaction is split in two",
@@ -181,6 +182,28 @@ MUTATIONS = (
         "return not replaying and path not in kept.plans",
         "return path not in kept.plans",
         ("tests/runtime/test_vacuum_replayed.py",),
+    ),
+    Mutation(
+        "a table of a database is published before the others",
+        "warehouses/postgres/store.py",
+        "                tables.hide(connection, dataset, manifest.removed)\n",
+        "                tables.hide(connection, dataset, manifest.removed)\n"
+        "                content.driver(connection).commit()\n",
+        (f"{TABLES}::test_who_reads_in_a_transaction_sees_one_run_however_many_are_published",),
+    ),
+    Mutation(
+        "two runs may write the control tables of a database at once",
+        "warehouses/postgres/database.py",
+        "        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))\n",
+        "        connection.execute(select(func.version()))\n",
+        (PUBLISH, LEASE),
+    ),
+    Mutation(
+        "a file that a server keeps is taken as it comes",
+        "warehouses/postgres/content.py",
+        "            if _write(connection, file.path, written) != file.sha256:\n",
+        '            if _write(connection, file.path, written) == "":\n',
+        (f"{TABLES}::test_a_file_that_is_damaged_in_the_server_is_named",),
     ),
 )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, unquote
 
 import psycopg
 import pytest
@@ -60,14 +63,16 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield Server(tmp_path / "server", uses)
 
 
-def run(server: Server, bookings: Path, moments: frozenset[tuple[str, str]]) -> RunResult:
+def run(
+    server: Server, bookings: Path, moments: frozenset[tuple[str, str]], strike: Callable[[], None] | None = None
+) -> RunResult:
     """Run the rides, and strike the server down at moments: each the first time that it comes."""
     left = set(moments)
 
     def tell(when: str, name: str) -> None:
         if (when, name.partition(" ")[0]) in left:
             left.discard((when, name.partition(" ")[0]))
-            server.strike()
+            (strike or server.strike)()
 
     points = Points(tell=tell)
     warehouse = assembly.warehouse(SETTINGS, server.url, create=True)
@@ -98,6 +103,60 @@ def test_a_restart_of_the_server_is_ridden_out(
     with assay.connect(server.url) as here, assay.connect(tmp_path / "lake") as there:
         assert content(here) == content(there)
     assert assay.verify(server.url).damaged == ()
+
+
+class Proxy:
+    """Stands between a server and its clients; the answer to one commit can be lost on the way."""
+
+    def __init__(self, folder: Path, server: Path) -> None:
+        folder.mkdir()
+        self._server = str(server / ".s.PGSQL.5432")
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(folder / ".s.PGSQL.5432"))
+        self._listening.listen()
+        self.armed, self.lost = False, 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._listening.accept()
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._server)
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(1 << 16):
+                if self.armed and b"COMMIT\x00" in data:
+                    self.armed, self.lost = False, self.lost + 1
+                    self._lose_answer(data, one, other)
+                    return
+                other.sendall(data)
+        for each in (one, other):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _lose_answer(data: bytes, client: socket.socket, server: socket.socket) -> None:
+        client.shutdown(socket.SHUT_RDWR)
+        server.sendall(data)
+        # Read by the other thread, which finds nobody to pass it on to.
+        time.sleep(0.5)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_publish_whose_answer_is_lost_is_found_to_have_landed(tmp_path: Path, server: Server) -> None:
+    bookings = generate(tmp_path, rows=500)["bookings"]
+    assay.migrate(ride_bookings, warehouse=server.url)
+    place, _, _ = server.url.partition("?host=")[2].partition("&")
+    with TemporaryDirectory(prefix="p") as short:
+        proxy = Proxy(Path(short) / "p", Path(unquote(place)))
+        server.url = server.url.replace(place, quote(f"{short}/p"))
+        result = run(server, bookings, frozenset({("before", "publish")}), lambda: setattr(proxy, "armed", True))
+        assert (result.state, result.problems, proxy.lost) == ("published", (), 1)
+        assert [past.state for past in assay.history(server.url)] == ["published"]
+        assert assay.verify(server.url).damaged == ()
 
 
 def test_a_server_that_is_struck_down_while_rows_are_copied_has_published_all_or_nothing(

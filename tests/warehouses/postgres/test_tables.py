@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -187,6 +188,22 @@ def test_rows_that_somebody_adds_or_removes_by_hand_are_found(
     told = assay.verify(url).damaged
     assert [text.partition(" (")[0] for text in told] == ["bronze.order", "silver.order"]
     assert "1 rows that assay has not published" in told[0]
+
+
+def test_a_file_that_is_damaged_in_the_server_is_named(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    deliver(tmp_path / "in", "a.csv")
+    assay.migrate(orders(tmp_path / "in"), warehouse=url)
+    assay.run(orders(tmp_path / "in"), warehouse=url)
+    ((path,),) = server.execute("select path from assay.assay_content where path like 'silver/order/%'").fetchall()
+    server.execute("update assay.assay_content set bytes = set_byte(bytes, 9, 7) where path = %s", [path])
+    assert assay.verify(url).damaged == (path,)
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(WarehouseError, match=f"{path}: is not, byte for byte, as it was written"):
+        assay.connect(url)
+    server.execute("delete from assay.assay_content where path = %s", [path])
+    assert assay.verify(url).damaged == (path,)
 
 
 def test_who_reads_in_a_transaction_sees_one_run_however_many_are_published(

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
-from assay.model.ports import RunHandle, Warehouse
+from assay.model.ports import Warehouse
 from assay.warehouses.postgres.database import ConnectionLostError
 
 _POLL_SECONDS = 0.2
 _ONCE = frozenset({"begin", "reopen", "undo", "vacuum"})
-"""Calls that another try might do twice: whoever made them is told."""
+"""Calls that another try might do twice: whoever made them is told.
+
+A publish made again, of which just the answer was lost, finds its lease given back: the run looks itself up then.
+"""
 
 
 def patient(warehouse: Warehouse, *, seconds: float) -> Warehouse:
@@ -31,7 +34,7 @@ class _Patient:
         found = getattr(self._target, name)
         if name in _ONCE or not callable(found):
             return found
-        return self._publishing(found) if name == "publish" else self._again(found)
+        return self._again(found)
 
     def _again(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -46,16 +49,3 @@ class _Patient:
                     time.sleep(_POLL_SECONDS)
 
         return repeated
-
-    def _publishing(self, publish: Callable[..., Any]) -> Callable[..., Any]:
-        outcome = self._again(self._target.outcome)
-
-        def published(handle: RunHandle, *given: Any) -> None:
-            try:
-                publish(handle, *given)
-            except ConnectionLostError:
-                # The answer may be all that was lost.
-                if outcome(handle.id) == "staged":
-                    self._again(publish)(handle, *given)
-
-        return published
