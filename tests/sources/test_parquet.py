@@ -15,7 +15,8 @@ import pytest
 import assay
 from assay.model.errors import DeclarationError, SourceError, UsageError
 from assay.model.run import RunResult
-from assay.model.source import Damaged
+from assay.model.source import Damaged, FileIdentity, Slice
+from assay.runtime.columnar import batches
 from assay.settings import Settings
 
 DAY = dt.date(2025, 2, 1)
@@ -283,6 +284,34 @@ def test_a_file_without_rows_is_a_delivery_without_rows(sales: Sales) -> None:
     sales.deliver("2025-01-01", rows(1).slice(1))
     assert sales.run().ok
     assert sales.query("select count(*) from raw.sale") == [(0,)]
+
+
+def test_files_that_differ_in_columns_or_their_order_are_read_each_by_its_own(sales: Sales) -> None:
+    sales.deliver("2025-01-01", rows(1))
+    sales.deliver("2025-01-02", rows(2).select(["name", "day", "price", "id"]))
+    sales.deliver("2025-01-03", rows(3, id=pa.array([3], pa.int8())))
+    sales.deliver("2025-01-04", rows(4, extra=pa.array(["x"])))
+    sales.deliver("2025-01-05", rows(5))
+    result = sales.run()
+    found = sales.query("select id, name, _source_file, place >> 41, place & 7 from raw.sale order by id")
+    assert found == [(n, f"n{n}", f"2025-01-0{n}/data.parquet", n, 1) for n in range(1, 6)]
+    assert dict(result.nodes["sales"].ledger.read) == {f"2025-01-0{n}/data.parquet": 1 for n in range(1, 6)}
+    # Each is a slice of its own still: one that comes anew leaves the others alone.
+    sales.deliver("2025-01-05", rows(6))
+    assert dict(sales.run().nodes["sales"].ledger.read) == {"2025-01-05/data.parquet": 1}
+    assert sales.query("select count(*), sum(id) from raw.sale") == [(5, 16)]
+
+
+def test_small_files_are_read_together_and_large_ones_alone() -> None:
+    sizes = [1, 2, 9, 30, 3, 3, 4, 1]
+    parts = [Slice(str(n), n, FileIdentity("", size, 0, 0, 0, ""), "", 0) for n, size in enumerate(sizes)]
+    assert [[part.identity.size for part in batch] for batch in batches(parts, 10)] == [
+        [1, 2],
+        [9],
+        [30],
+        [3, 3, 4],
+        [1],
+    ]
 
 
 def test_names_that_are_patterns_elsewhere_are_names(sales: Sales) -> None:

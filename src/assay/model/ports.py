@@ -112,8 +112,8 @@ class Session(Protocol):
     def lines_left_out(self) -> int:
         """Return how many faults the last reading of a plain file found, and forget them."""
 
-    def open_parquet(self, source: Parquet, part: Slice) -> Frame:
-        """Read a Parquet file whose columns were found to fit."""
+    def open_parquet(self, source: Parquet, parts: Sequence[Slice]) -> Frame:
+        """Read Parquet files of equal columns, which were found to fit."""
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
         """Read a file whose lines begin with record and line number.

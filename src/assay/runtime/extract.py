@@ -11,7 +11,8 @@ from assay.model.errors import SourceError
 from assay.model.ledger import Ledger
 from assay.model.ports import Session
 from assay.model.run import NodeRun
-from assay.model.source import Slice
+from assay.model.source import Parquet, Slice
+from assay.runtime.columnar import read_parquet
 from assay.runtime.reading import Read, read_file, stored_schema
 from assay.runtime.rejects import rejects_of_source
 from assay.runtime.work import Work
@@ -23,7 +24,7 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     plan = work.plan.sources[name]
     base = work.base(name)
     to_read = [part for part in plan.slices if part.name in plan.to_read]
-    read = {p.name: read_file(work, name, p, session, attempt, without=_mended(plan.slices, p.name)) for p in to_read}
+    read = _read(work, name, to_read, session, attempt)
     for part in plan.slices:
         if part.name in read and not files.unchanged_since(part.identity):
             raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
@@ -33,7 +34,8 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         else part
         for part in plan.slices
     )
-    added = tuple(replace(file, slice=part) for part, found in read.items() for file in found.rows)
+    # What only other programs read of tables, nobody reads of a source.
+    added = tuple(replace(file, slice=part, stats={}) for part, found in read.items() for file in found.rows)
     changed = not _same_as_published(work, name, session, slices, added)
     left = plan.to_read | plan.gone
     bad = tuple(replace(file, slice=part) for part, found in read.items() for file in found.bad_lines)
@@ -60,6 +62,13 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         verdicts=(*_undeclared(read), *_damaged(read)),
         quarantine=tuple(file.path for file in bad),
     )
+
+
+def _read(work: Work, name: str, parts: list[Slice], session: Session, attempt: int) -> dict[str, Read]:
+    if isinstance(work.pipeline.sources[name], Parquet):
+        return read_parquet(work, name, parts, session, attempt)
+    slices = work.plan.sources[name].slices
+    return {p.name: read_file(work, name, p, session, attempt, without=_mended(slices, p.name)) for p in parts}
 
 
 def _mended(slices: Iterable[Slice], name: str) -> frozenset[int]:

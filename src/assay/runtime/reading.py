@@ -18,7 +18,7 @@ from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
 from assay.model.source import LINE, PART_BIT, POSITION, REASONS, Csv, Frozen, Parquet, Slice
 from assay.runtime.work import Work
-from assay.sources import lines, looks
+from assay.sources import lines
 
 _MOST_STARTS = 1_000
 """Of a file whose rows begin in more places than this, lines are not known."""
@@ -40,9 +40,8 @@ class Read:
 
 
 def read_file(work: Work, name: str, part: Slice, session: Session, attempt: int, *, without: Collection[int]) -> Read:
-    """Read one delivery of a source, but for some of its lines."""
-    folder = work.warehouse.folder(work.dataset(name), work.handle.id)
-    to = Destination(work.warehouse.root, folder, work.prefix(attempt), stored_schema(work, name))
+    """Read one delivery of a source of text, or of frozen rows, but for some of its lines."""
+    to = destination(work, name, attempt)
     match work.pipeline.sources[name]:
         case Csv() as source:
             header = lines.header_of(source, part.identity.path)
@@ -50,29 +49,20 @@ def read_file(work: Work, name: str, part: Slice, session: Session, attempt: int
             found = found or _read_line_by_line(work, name, source, part, session, to, without)
             undeclared = tuple(column for column in header if column not in source.columns)
             return replace(found, undeclared=undeclared, header=tuple(header))
-        case Parquet() as source:
-            return _read_parquet(work, name, source, part, session, to)
         case Frozen():
             file = DataFile(part.identity.path, part.rows, part.identity.size)
             frame = session.scan("", [file], to.schema, name)
             return Read(session.write(frame, to), ())
+        case Parquet():
+            raise AssertionError("Parquet files are read many at a time")
         case other:
             assert_never(other)
 
 
-def _read_parquet(work: Work, name: str, source: Parquet, part: Slice, session: Session, to: Destination) -> Read:
-    damage = work.plan.sources[name].damaged.get(part.name)
-    if damage is None:
-        others = looks.undeclared(source, part.identity.path)
-        return Read(session.write(session.open_parquet(source, part), to), (), others)
-    known = {"path": part.identity.path, "bytes": part.identity.size, "sha256": part.identity.sha256}
-    entry = {"run": work.handle.id, "node": name, "source_file": part.name}
-    entry |= {"row": json.dumps(known), "reasons": json.dumps([damage])}
-    quarantine = replace(to, folder=work.warehouse.quarantine_folder(), schema=QUARANTINE)
-    with tempfile.TemporaryDirectory(prefix="assay-damaged-") as folder:
-        kept = Path(folder, "file.jsonl")
-        kept.write_text(json.dumps(entry), encoding="utf-8")
-        return Read((), session.write(session.open_json_lines(str(kept), QUARANTINE), quarantine), damage=damage)
+def destination(work: Work, name: str, attempt: int) -> Destination:
+    """Return where the rows of a source are staged."""
+    folder = work.warehouse.folder(work.dataset(name), work.handle.id)
+    return Destination(work.warehouse.root, folder, work.prefix(attempt), stored_schema(work, name))
 
 
 def _read_as_it_is(

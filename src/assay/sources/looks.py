@@ -40,17 +40,9 @@ def has_rows(source: Source, path: str) -> bool:
             assert_never(source)
 
 
-def undeclared(source: Source, path: str) -> tuple[str, ...]:
-    """Return the names of columns that a file has beside those declared."""
-    match source:
-        case Csv():
-            return tuple(name for name in lines.header_of(source, path) if name not in source.columns)
-        case Parquet():
-            return tuple(_parquet().undeclared(source, path))
-        case Frozen():
-            return ()
-        case _:
-            assert_never(source)
+def columns(path: str) -> tuple[tuple[str, str], ...]:
+    """Return names and types of all columns of a Parquet file that can be read, in its order."""
+    return tuple(_parquet().columns(path))
 
 
 def _parquet() -> ModuleType:

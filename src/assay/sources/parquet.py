@@ -66,10 +66,10 @@ def has_rows(path: str) -> bool:
         return False
 
 
-def undeclared(source: Parquet, path: str) -> tuple[str, ...]:
-    """Return the names of columns that a file has beside those declared."""
+def columns(path: str) -> tuple[tuple[str, str], ...]:
+    """Return names and types of all columns of a file, in its order, as its format has them."""
     with _file(path) as file:
-        return tuple(name for name in file.schema_arrow.names if name not in source.columns)
+        return tuple((field.name, str(field.type)) for field in file.schema.to_arrow_schema())
 
 
 def write_first_half(path: Path, to: Path) -> None:

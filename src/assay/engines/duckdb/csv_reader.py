@@ -33,7 +33,7 @@ def plain_query(source: Csv, header: Sequence[str], part: Slice, newline: str) -
     unfit = " or ".join(_misfit(place[name], kind) for name, kind in source.columns.items())
     number = f"case when {unfit} then null else {part.number << SLICE_BIT}::bigint + n end"
     return (
-        f"select {_typed(source, place)}, {number} as {POSITION}, {delivered(part)} "
+        f"select {_typed(source, place)}, {number} as {POSITION}, {_delivery(part)} "
         f"from (select row_number() over () as n, * from {read})"
     )
 
@@ -52,7 +52,7 @@ def mended_query(source: Csv, header: Sequence[str], part: Slice, path: str) -> 
     )
     found = f"list_filter([{reasons}], lambda x: x is not null)"
     return (
-        f"select {_typed(source, place)}, {part.number << SLICE_BIT}::bigint + n as {POSITION}, {delivered(part)}, "
+        f"select {_typed(source, place)}, {part.number << SLICE_BIT}::bigint + n as {POSITION}, {_delivery(part)}, "
         f"{LINE}, case when {_BAD_BYTES} = 1 or len({found}) > 0 then to_json({found})::varchar end as {REASONS} "
         f"from {read}"
     )
@@ -97,8 +97,7 @@ def _typed(source: Csv, place: dict[str, str]) -> str:
     )
 
 
-def delivered(part: Slice) -> str:
-    """Return the columns that tell which delivery the rows of a slice came with."""
+def _delivery(part: Slice) -> str:
     return f"{quoting.text(part.name)} as {SOURCE_FILE}, date {quoting.text(part.extracted_on)} as {EXTRACTED_ON}"
 
 

@@ -164,9 +164,9 @@ class DuckDbSession:
             self._cursor.execute(f"drop table {table}")
         return int(count)
 
-    def open_parquet(self, source: Parquet, part: Slice) -> Frame:
-        """Read a Parquet file whose columns were found to fit."""
-        return _frame(self._cursor.sql(parquet_reader.file_query(source, part)))
+    def open_parquet(self, source: Parquet, parts: Sequence[Slice]) -> Frame:
+        """Read Parquet files of equal columns, which were found to fit."""
+        return _frame(self._cursor.sql(parquet_reader.files_query(source, parts)))
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
         """Read a file whose lines begin with record and line number, with the reasons of rows that do not fit."""
