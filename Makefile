@@ -12,7 +12,7 @@ RETAIL := --warehouse build/retail/lake $(foreach name,customers products orders
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail test test-faults sweep-faults check format docs rows golden bench bench-large lock clean
+.PHONY: help setup demo demo-retail test test-faults sweep-faults check format docs rows golden bench bench-large bench-retail lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench: $(READY) ## measure against the floor and the targets (ARGS="--runs 9", D
 
 bench-large: $(READY) ## the same with 1.5 million rows; with ARGS=--huge 15 million, once
 	$(BIN)/python -m benchmarks.bench --large $(ARGS)
+
+bench-retail: $(READY) ## measure the retail pipeline on PostgreSQL against SQL by hand; some minutes
+	$(BIN)/python -m benchmarks.retail $(ARGS)
 
 lock: $(READY) ## make the locks from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write
