@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -200,3 +201,27 @@ def test_a_server_that_does_not_come_back_fails_the_run_and_publishes_nothing(
         run(server, bookings, frozenset({("before", "publish")}))
     with embedded(tmp_path / "server"), assay.connect(server.url) as reader:
         assert reader.execute("select count(*) from meta.table_version").fetchall() == [(0,)]
+
+
+def test_a_wrong_password_is_told_at_once_and_not_shown(tmp_path: Path, server: Server) -> None:
+    secret, rules = "not-to-be-shown", tmp_path / "server/data/pg_hba.conf"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"create role etl superuser login password '{secret}'")
+        rules.write_text(f"local all etl scram-sha-256\n{rules.read_text()}")
+        connection.execute("select pg_reload_conf()")
+    bookings = generate(tmp_path, rows=50)["bookings"]
+    right = server.url.replace("://assay@", f"://etl:{secret}@")
+    wrong = server.url.replace("://assay@", f"://etl:{secret}-or-so@")
+    began = time.monotonic()
+    with pytest.raises(assay.AssayError, match='password authentication failed for user "etl"') as told:
+        assay.run(ride_bookings, warehouse=wrong, sources={"bookings": bookings})
+    assert time.monotonic() - began < 10
+    assert secret not in "".join(traceback.format_exception(told.value))
+    assay.migrate(ride_bookings, warehouse=right)
+    result = assay.run(ride_bookings, warehouse=right, sources={"bookings": bookings})
+    assert result.ok
+    assert secret not in str(result.to_json())
+    with psycopg.connect(server.url) as connection:
+        for table in ("assay_run", "assay_lease", "assay_slice"):
+            rows = connection.execute(f"select t::text from assay.{table} t".encode()).fetchall()
+            assert secret not in str(rows)
