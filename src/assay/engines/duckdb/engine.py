@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 import duckdb
 
 from assay.engines.duckdb.session import DuckDbSession
+from assay.engines.duckdb.spill import Spill
 from assay.model.errors import RunError, TableError, describe
 
 _WOULD_COME_AGAIN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
@@ -21,7 +21,7 @@ class DuckDbEngine:
     def __init__(self, *, threads: int, memory_limit: str, spill_folder: str | None = None) -> None:
         """Open DuckDB with `threads` threads over all sessions and a limit such as "1GB"."""
         self._memory_limit = memory_limit
-        self._spill = tempfile.TemporaryDirectory(prefix="assay-spill-", dir=spill_folder)
+        self._spill = Spill(spill_folder)
         self._lock = threading.Lock()
         self._open: set[duckdb.DuckDBPyConnection] = set()
         self._interrupted = False
@@ -90,4 +90,4 @@ class DuckDbEngine:
     def close(self) -> None:
         """Close DuckDB and remove what it spilled."""
         self._connection.close()
-        self._spill.cleanup()
+        self._spill.close()
