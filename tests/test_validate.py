@@ -172,17 +172,20 @@ def seen(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fail
     return {way.__name__: way(good, tmp_path_factory.mktemp(way.__name__)) for way in WAYS}
 
 
+@pytest.mark.faults
 @pytest.mark.row("003-07")
 def test_each_thing_that_is_looked_at_is_seen_to_fail(good: Path, seen: dict[str, Failing]) -> None:
     every = {(each.about, each.what) for each in assay.validate(retail, warehouse=good / "lake").findings}
     assert every - set().union(*seen.values()) == set()
 
 
+@pytest.mark.faults
 def test_a_table_that_is_not_published_is_told_once(seen: dict[str, Failing]) -> None:
     found = {about for about, what in seen["by_another_pipeline_alone"] if what == "is published"}
     assert found == set(retail.tables)
 
 
+@pytest.mark.faults
 def test_files_that_are_gone_are_told_and_what_is_in_them_is_not_judged(seen: dict[str, Failing]) -> None:
     assert seen["by_lost_files"] == {("retail", "has every file that it refers to")}
 
@@ -216,10 +219,12 @@ def test_a_rule_has_a_name_and_a_query(name: str, query: str) -> None:
 
 
 def test_a_rule_that_cannot_be_judged_fails_and_one_that_is_broken_shows_rows(good: Path) -> None:
-    rules = [assay.rule("a", "select * from prod.nothing"), assay.rule("b", "select n from range(9) t(n) where n > 2")]
+    numbers = "select n from range(9) t(n) where n > 2"
+    rules = [assay.rule("a", "select * from prod.nothing"), assay.rule("b", numbers)]
+    rules += [assay.rule("c", numbers, warns=True)]
     tables = list(retail.nodes.values())
     ruled = Pipeline("retail", tables=tables, sources=retail.sources, layers=retail.layers, rules=rules)
     found = [each for each in assay.validate(ruled, warehouse=good / "lake").findings if each.part == "rules"]
-    assert [(each.what, each.state) for each in found] == [("a", "fails"), ("b", "fails")]
+    assert [(each.what, each.state) for each in found] == [("a", "fails"), ("b", "fails"), ("c", "warns")]
     assert found[0].detail.startswith("it cannot be judged: Catalog Error")
     assert found[1].detail == "not for 3; 4; 5; ..."

@@ -51,6 +51,8 @@ RULES = [
         "join (select order_id, count(distinct order_item_id) as delivered from raw.order_items group by 1) r "
         # Where a line was refused, the order still has its amount.
         "using (order_id) where lines = delivered and abs(total_amount - exact) > 0.01 * lines",
+        # A line that was delivered for another order is missed here, and nothing in it is wrong by itself.
+        warns=True,
     ),
     rule(
         "no order is older than its customer",

@@ -54,7 +54,7 @@ def _rules(pipeline: Pipeline, warehouse: Location | None) -> Iterator[Finding]:
             yield finding("rules", pipeline.name, rule.name, f"it cannot be judged: {str(error).splitlines()[0]}")
             continue
         shown = "; ".join(", ".join(map(str, row)) for row in rows[:_SHOWN]) + ("; ..." if len(rows) > _SHOWN else "")
-        yield finding("rules", pipeline.name, rule.name, shown and f"not for {shown}")
+        yield finding("rules", pipeline.name, rule.name, shown and f"not for {shown}", warns=rule.warns)
 
 
 def _ledgers(pipeline: Pipeline, warehouse: Location | None) -> dict[str, Ledger]:

@@ -23,7 +23,7 @@ from assay.settings import Settings
 from pipelines.retail import COLUMNS, retail
 from pipelines.retail.generate import SCHEMAS, generate
 
-DAYS = 6
+DAYS = 5
 AS_OF = dt.date(2025, 1, 8)
 SETTINGS = Settings(workers=2, retries=0)
 PRODS = ("daily_sales", "monthly_sales", "daily_category_metrics", "daily_product_metrics", "customer_metrics")
@@ -189,6 +189,7 @@ def test_a_corrupt_file_is_reported_and_the_rest_goes_on(hard: Place) -> None:
     assert len(days) == DAYS - 2
 
 
+@pytest.mark.faults
 @pytest.mark.row("003-03")
 def test_what_comes_later_makes_the_tables_what_they_would_be_had_all_come_at_once(tmp_path: Path) -> None:
     generate(tmp_path / "in", days=4, hard=True)

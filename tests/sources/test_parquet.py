@@ -18,6 +18,7 @@ from assay.model.run import RunResult
 from assay.model.source import Damaged, FileIdentity, Slice
 from assay.runtime.columnar import batches
 from assay.settings import Settings
+from assay.sources.looks import damage_of
 
 DAY = dt.date(2025, 2, 1)
 COLUMNS = {"id": "BIGINT", "price": "DECIMAL(10,2)", "day": "DATE", "name": "VARCHAR"}
@@ -137,32 +138,36 @@ def test_the_same_content_under_a_new_name_is_refused_unless_the_source_says_tha
     assert sales.query("select count(*) from raw.sale") == [(2,)]
 
 
-@pytest.mark.parametrize(
-    ("declared", "kind", "value"),
-    [
-        ("BIGINT", pa.int32(), 7),
-        ("BIGINT", pa.uint32(), 7),
-        ("INTEGER", pa.int8(), 7),
-        ("DOUBLE", pa.int32(), 7),
-        ("DOUBLE", pa.float32(), 0.5),
-        ("DECIMAL(12,2)", pa.int32(), 7),
-        ("DECIMAL(12,3)", pa.decimal128(10, 2), Decimal("1.25")),
-        ("VARCHAR", pa.large_string(), "x"),
-        ("VARCHAR", pa.dictionary(pa.int8(), pa.string()), "x"),
-        ("TIMESTAMP", pa.timestamp("ns"), dt.datetime.fromisoformat("2025-01-01T10:00:00.000001")),
-        ("TIMESTAMP", pa.timestamp("ms"), dt.datetime.fromisoformat("2025-01-01T10:00:00")),
-        ("TIME", pa.time32("ms"), dt.time(10, 30)),
-        ("BOOLEAN", pa.bool_(), True),
-        ("BLOB", pa.binary(), b"\xff\x00"),
-        ("VARCHAR", pa.null(), None),
-    ],
-)
-def test_a_type_that_loses_nothing_is_taken_for_the_one_declared(
-    sales: Sales, declared: str, kind: Any, value: Any
-) -> None:
-    sales.deliver("2025-01-01", rows(1, more=pa.array([value], kind)))
-    assert sales.run(columns={"id": "BIGINT", "more": declared}).ok
-    assert sales.query("select more from raw.sale") == [(value,)]
+FITTING = [
+    ("BIGINT", pa.int32(), 7),
+    ("BIGINT", pa.uint32(), 7),
+    ("INTEGER", pa.int8(), 7),
+    ("DOUBLE", pa.int32(), 7),
+    ("DOUBLE", pa.float32(), 0.5),
+    ("DECIMAL(12,2)", pa.int32(), 7),
+    ("DECIMAL(12,3)", pa.decimal128(10, 2), Decimal("1.25")),
+    ("VARCHAR", pa.large_string(), "x"),
+    ("VARCHAR", pa.dictionary(pa.int8(), pa.string()), "x"),
+    ("TIMESTAMP", pa.timestamp("ns"), dt.datetime.fromisoformat("2025-01-01T10:00:00.000001")),
+    ("TIMESTAMP", pa.timestamp("ms"), dt.datetime.fromisoformat("2025-01-01T10:00:00")),
+    ("TIME", pa.time32("ms"), dt.time(10, 30)),
+    ("BOOLEAN", pa.bool_(), True),
+    ("BLOB", pa.binary(), b"\xff\x00"),
+    ("VARCHAR", pa.null(), None),
+]
+"""Type declared, type in the file, and a value."""
+
+
+@pytest.mark.row("003-15")
+def test_a_type_that_loses_nothing_is_taken_for_the_one_declared(sales: Sales) -> None:
+    found = {f"c{n}": pa.array([value], kind) for n, (_, kind, value) in enumerate(FITTING)}
+    sales.deliver("2025-01-01", pa.table(found))
+    assert sales.run(columns={f"c{n}": declared for n, (declared, _, _) in enumerate(FITTING)}).ok
+    names = ", ".join(found)
+    assert sales.query(f"select {names} from raw.sale") == [tuple(value for _, _, value in FITTING)]
+    kinds = sales.query("select column_type from (describe raw.sale) where column_name[1] = 'c'")
+    spelled = {"REAL": "FLOAT"}
+    assert [kind for (kind,) in kinds] == [spelled.get(declared, declared) for declared, _, _ in FITTING]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +193,9 @@ def test_a_wrong_type_is_one_error_that_names_the_file_and_the_column(
     sales: Sales, declared: str, array: pa.Array, told: str
 ) -> None:
     path = sales.deliver("2025-01-01", rows(1, more=array))
+    source = assay.parquet(str(path), columns={"id": "BIGINT", "more": declared})
     with pytest.raises(SourceError) as error:
-        sales.run(columns={"id": "BIGINT", "more": declared})
+        damage_of(source, str(path))
     assert str(error.value).startswith(f"{path}: ")
     assert told in str(error.value)
 
@@ -234,38 +240,47 @@ def damages() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("damage", damages())
-def test_a_damaged_file_stops_the_run_by_name_and_changes_nothing(sales: Sales, damage: str) -> None:
+def test_a_damaged_file_is_told_by_name_and_why(sales: Sales, damage: str) -> None:
+    path = str(sales.deliver("2025-01-02", damages()[damage]))
+    with pytest.raises(SourceError) as error:
+        damage_of(assay.parquet(path, columns=COLUMNS), path)
+    assert str(error.value).startswith(f"{path}: is damaged, or no Parquet file: ")
+    why = damage_of(assay.parquet(path, columns=COLUMNS, damaged="quarantine"), path)
+    assert str(error.value) == f"{path}: {why}"
+
+
+def test_a_damaged_file_stops_the_run_and_changes_nothing(sales: Sales) -> None:
     sales.deliver("2025-01-01", rows(1))
     sales.run()
-    path = sales.deliver("2025-01-02", damages()[damage])
+    sales.deliver("2025-01-02", damages()["a flipped byte"])
     sales.deliver("2025-01-03", rows(3))
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(SourceError, match="is damaged, or no Parquet file: could not verify page integrity"):
         sales.run()
-    assert str(error.value).startswith(f"{path}: is damaged, or no Parquet file: ")
     assert sales.query("select id from raw.sale") == [(1,)]
     assert sales.query("select count(*) from meta.run") == [(1,)]
 
 
-@pytest.mark.parametrize("damage", damages())
-def test_where_the_source_says_so_a_damaged_file_is_one_entry_of_the_quarantine_and_the_rest_goes_on(
-    sales: Sales, damage: str
+def test_where_the_source_says_so_each_damaged_file_is_an_entry_of_the_quarantine_and_the_rest_goes_on(
+    sales: Sales,
 ) -> None:
-    path = sales.deliver("2025-01-02", damages()[damage])
+    days = {f"2025-01-1{n}": content for n, content in enumerate(damages().values())}
+    paths = {day: sales.deliver(day, content) for day, content in days.items()}
     sales.deliver("2025-01-01", rows(1))
-    sales.deliver("2025-01-03", rows(3))
+    sales.deliver("2025-01-30", rows(3))
     result = sales.run("quarantine")
     assert sales.query("select id from raw.sale order by id") == [(1,), (3,)]
-    (entry,) = sales.query("select source_file, row, reasons from meta.quarantine where stands")
-    assert entry[0] == "2025-01-02/data.parquet"
-    assert json.loads(entry[1])["path"] == str(path)
-    assert json.loads(entry[2])[0].startswith("is damaged, or no Parquet file: ")
+    entries = sales.query("select source_file, row, reasons from meta.quarantine where stands order by 1")
+    assert [file for file, _, _ in entries] == [f"{day}/data.parquet" for day in days]
+    assert [json.loads(row)["path"] for _, row, _ in entries] == [str(path) for path in paths.values()]
+    assert all("is damaged, or no Parquet file: " in reasons for _, _, reasons in entries)
     (verdict,) = [v for v in result.nodes["sales"].verdicts if v.broken]
-    assert (verdict.check, verdict.action, verdict.detail) == ("damaged files", "warn", "2025-01-02/data.parquet")
+    assert (verdict.check, verdict.action, verdict.broken) == ("damaged files", "warn", len(days))
     assert sales.run("quarantine").run is None
-    sales.deliver("2025-01-02", rows(2))
+    sales.deliver("2025-01-12", rows(2))
     sales.run("quarantine")
     assert sales.query("select id from raw.sale order by id") == [(1,), (2,), (3,)]
-    assert sales.query("select count(*) from meta.quarantine where stands") == [(0,)]
+    left = sales.query("select source_file from meta.quarantine where stands order by 1")
+    assert [file for (file,) in left] == [f"{day}/data.parquet" for day in days if day != "2025-01-12"]
 
 
 def test_a_damaged_file_takes_no_rows_away_that_were_delivered_under_its_name(sales: Sales) -> None:
