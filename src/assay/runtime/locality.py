@@ -110,7 +110,9 @@ def _query(query: exp.Expr, known: Mapping[str, _Relation], inputs: _Inputs) -> 
             raise _NotLocalError
 
 
-_OF_ONE_ROW = frozenset({"isfinite", "list_filter", "nfc_normalize", "strip_accents", "to_json"})
+_OF_ONE_ROW = frozenset(
+    {"array_extract", "isfinite", "list_aggregate", "list_filter", "nfc_normalize", "strip_accents", "to_json"}
+)
 """Functions unknown to the parser that look at one row only."""
 _UNDERSTOOD = {"kind", "hint", "expressions", "from_", "from", "joins", "where", "group", "with_", "with", "order"}
 
