@@ -357,3 +357,12 @@ def test_own_statements_are_carried_out_once_and_views_follow_what_is_published(
     (own / "1_index.sql").write_text("drop table silver.order;")
     with pytest.raises(UsageError, match=r"1_index\.sql: was changed after it had been carried out"):
         assay.migrate(pipeline, warehouse=url, settings=settings)
+
+
+def test_a_place_for_copies_that_cannot_be_made_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(WarehouseError, match=r"file/assay/.*: copies of files cannot be kept here: Not a directory"):
+        assay.migrate(orders(tmp_path / "in"), warehouse=url)

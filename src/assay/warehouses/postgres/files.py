@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete
 
 from assay.model.data import TEMPORARY, DataFile, Manifest
+from assay.model.errors import WarehouseError
 from assay.model.ports import RunHandle
 from assay.model.published import Life, Verified
 from assay.model.run import NodeRun
@@ -31,7 +32,12 @@ class FileRecords(RunRecords):
         self.url = database.shown
         self.root = str(folder)
         self._made = False
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(
+                f"{folder}: copies of files cannot be kept here: {error.strerror}; name a folder by XDG_CACHE_HOME."
+            ) from None
         self._is_made()
 
     def local(self, files: Iterable[DataFile]) -> str:
