@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest -n auto
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
 
-RETAIL := --warehouse build/retail/lake $(foreach name,customers products orders order_items,\
+RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers products orders order_items,\
 	--source '$(name)=build/retail/raw_data/$(name)/*/data.parquet')
 
 .DEFAULT_GOAL := help
@@ -28,10 +28,10 @@ demo: $(READY) ## run the ride bookings pipeline on sample data, into build/demo
 	$(BIN)/assay sample ride_bookings build/demo
 	$(BIN)/assay run ride_bookings --source bookings=build/demo/bookings.csv.gz --as-of 2024-12-01 --warehouse build/demo/lake
 
-demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data, into build/retail (ARGS="--days 30 --hard")
+demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data, into a PostgreSQL server of its own in build/retail (ARGS="--days 30 --hard")
 	$(BIN)/assay sample retail build/retail $(ARGS)
 	$(BIN)/assay run retail $(RETAIL) --as-of 2026-01-01
-	$(BIN)/assay validate retail --warehouse build/retail/lake
+	$(BIN)/assay validate retail --warehouse postgresql:build/retail/server
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
 	$(PYTEST) -m "not faults" $(or $(ARGS),--rows=build/rows/test.json)

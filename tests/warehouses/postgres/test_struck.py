@@ -83,6 +83,7 @@ def run(
         return orchestrator.run(target, platform.options({}))
 
 
+@pytest.mark.row("003-10")
 @pytest.mark.parametrize(
     "moments",
     [
@@ -203,6 +204,7 @@ def test_a_server_that_does_not_come_back_fails_the_run_and_publishes_nothing(
         assert reader.execute("select count(*) from meta.table_version").fetchall() == [(0,)]
 
 
+@pytest.mark.row("003-10")
 def test_a_wrong_password_is_told_at_once_and_not_shown(tmp_path: Path, server: Server) -> None:
     secret, rules = "not-to-be-shown", tmp_path / "server/data/pg_hba.conf"
     with psycopg.connect(server.url, autocommit=True) as connection:

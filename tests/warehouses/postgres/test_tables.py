@@ -276,6 +276,7 @@ def test_roles_can_do_what_they_are_for_and_nothing_else(
             server.execute(f"drop owned by {user}; drop role {user}".encode())
 
 
+@pytest.mark.row("003-10")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
