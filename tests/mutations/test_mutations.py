@@ -189,7 +189,7 @@ MUTATIONS = (
         "                tables.hide(connection, dataset, manifest.removed)\n",
         "                tables.hide(connection, dataset, manifest.removed)\n"
         "                content.driver(connection).commit()\n",
-        (f"{TABLES}::test_who_reads_in_a_transaction_sees_one_run_however_many_are_published",),
+        ("tests/warehouses/postgres/test_refused.py",),
     ),
     Mutation(
         "two runs may write the control tables of a database at once",
