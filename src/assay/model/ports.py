@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from narwhals import LazyFrame
@@ -36,6 +36,8 @@ class Destination:
     """A file that only this run reads: written for speed, not for size."""
     even_empty: bool = False
     """Whether a file is written for no rows, too."""
+    slices: Mapping[int, str] = field(default_factory=dict)
+    """Number -> name of the slices that the rows of a source are of: each gets files of its own."""
 
 
 @dataclass(frozen=True, slots=True)

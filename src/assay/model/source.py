@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from assay.model.errors import DeclarationError
@@ -217,8 +217,14 @@ class Mended:
         return cls(**{**body, "lines": tuple(body["lines"])})
 
 
+def slice_to_json(part: Slice) -> dict[str, Any]:
+    """Return a slice as plain data; of thousands, `asdict` would copy every text."""
+    identity = {each.name: getattr(part.identity, each.name) for each in fields(part.identity)}
+    return {each.name: getattr(part, each.name) for each in fields(part)} | {"identity": identity}
+
+
 def slice_from_json(body: Mapping[str, Any]) -> Slice:
-    """Rebuild a slice from what `asdict` made of it."""
+    """Rebuild a slice from `slice_to_json`."""
     rebuilt = {
         "identity": FileIdentity(**body["identity"]),
         "starts": starts_from_json(body["starts"]),

@@ -12,13 +12,15 @@ from pathlib import Path
 from assay.model.data import DataFile
 from assay.model.ports import Session
 from assay.model.quarantine import QUARANTINE
-from assay.model.source import SOURCE_FILE, Parquet, Slice
+from assay.model.source import Parquet, Slice
 from assay.runtime.reading import Read, destination
 from assay.runtime.work import Work
 from assay.sources import looks
 
 _TOGETHER_BYTES = 1 << 24
 """Files up to this size together are read by one statement: of a file a day, most of the time goes to statements."""
+_TOGETHER_FILES = 500
+"""So many at most: the engine keeps room for every column of each of them, however few rows it has."""
 
 
 def read_parquet(work: Work, name: str, parts: Sequence[Slice], session: Session, attempt: int) -> dict[str, Read]:
@@ -44,24 +46,23 @@ def read_parquet(work: Work, name: str, parts: Sequence[Slice], session: Session
 
 def _rows(
     work: Work, name: str, source: Parquet, parts: Sequence[Slice], session: Session, attempt: int
-) -> dict[str, tuple[DataFile, ...]]:
+) -> dict[str | None, tuple[DataFile, ...]]:
     """Return the staged files of each slice."""
-    to = destination(work, name, attempt)
-    frame = session.open_parquet(source, parts)
-    if len(parts) == 1:
-        return {parts[0].name: session.write(frame, to)}
-    written: dict[str, tuple[DataFile, ...]] = defaultdict(tuple)
-    for file in session.write(frame, replace(to, partition_by=(SOURCE_FILE,))):
-        written[str(file.partition[SOURCE_FILE])] += (replace(file, partition={}),)
+    to = replace(destination(work, name, attempt), slices={part.number: part.name for part in parts})
+    written: dict[str | None, tuple[DataFile, ...]] = defaultdict(tuple)
+    for file in session.write(session.open_parquet(source, parts), to):
+        written[file.slice] += (file,)
     return written
 
 
-def batches(parts: Sequence[Slice], together: int = _TOGETHER_BYTES) -> Iterator[list[Slice]]:
+def batches(
+    parts: Sequence[Slice], together: int = _TOGETHER_BYTES, most: int = _TOGETHER_FILES
+) -> Iterator[list[Slice]]:
     """Yield files that are read by one statement; a larger one is read alone."""
     batch: list[Slice] = []
     size = 0
     for part in parts:
-        if batch and size + part.identity.size > together:
+        if batch and (size + part.identity.size > together or len(batch) == most):
             yield batch
             batch, size = [], 0
         batch.append(part)

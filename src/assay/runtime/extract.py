@@ -24,10 +24,11 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     plan = work.plan.sources[name]
     base = work.base(name)
     to_read = [part for part in plan.slices if part.name in plan.to_read]
-    read = _read(work, name, to_read, session, attempt)
-    for part in plan.slices:
-        if part.name in read and not files.unchanged_since(part.identity):
-            raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
+    try:
+        read = _read(work, name, to_read, session, attempt)
+    finally:
+        # Also where it could not be read: the engine need not tell which of many files it was.
+        _refuse_changed(to_read)
     slices = tuple(
         replace(part, rows=sum(f.rows for f in found.rows), starts=found.starts, header=found.header)
         if (found := read.get(part.name))
@@ -62,6 +63,12 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         verdicts=(*_undeclared(read), *_damaged(read)),
         quarantine=tuple(file.path for file in bad),
     )
+
+
+def _refuse_changed(parts: list[Slice]) -> None:
+    for part in parts:
+        if not files.unchanged_since(part.identity):
+            raise SourceError(f"{part.identity.path}: changed while it was read; run again when it is complete.")
 
 
 def _read(work: Work, name: str, parts: list[Slice], session: Session, attempt: int) -> dict[str, Read]:

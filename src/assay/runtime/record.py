@@ -11,7 +11,7 @@ from assay.model.data import dataset_of_source
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
-from assay.model.source import Mended, slice_from_json
+from assay.model.source import Mended, slice_from_json, slice_to_json
 from assay.runtime.delivery import SourcePlan
 from assay.runtime.plan import Plan, Step, dataset_of, narrowed
 from assay.runtime.trace import Traced
@@ -24,7 +24,7 @@ def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> d
         "paths": {name: pipeline.sources[name].path for name in plan.sources},
         "sources": {
             name: {
-                "slices": [asdict(part) for part in found.slices],
+                "slices": [slice_to_json(part) for part in found.slices],
                 "to_read": sorted(found.to_read),
                 "gone": sorted(found.gone),
                 "reason": found.reason,

@@ -83,9 +83,10 @@ def _check_one_schema(connection: Connection, manifest: Manifest) -> None:
 
 def _forget_undone(connection: Connection, manifest: Manifest) -> None:
     """Forget that a delivery was undone, when it is published again because that was asked for."""
-    for part in manifest.slices:
-        same = (UNDONE.c.dataset == manifest.dataset) & (UNDONE.c.name == part.name)
-        connection.execute(delete(UNDONE).where(same, UNDONE.c.sha256 == part.identity.sha256))
+    mine = UNDONE.c.dataset == manifest.dataset
+    undone = {(name, sha256) for name, sha256 in connection.execute(select(UNDONE.c.name, UNDONE.c.sha256).where(mine))}
+    for name, sha256 in undone & {(part.name, part.identity.sha256) for part in manifest.slices}:
+        connection.execute(delete(UNDONE).where(mine, UNDONE.c.name == name, UNDONE.c.sha256 == sha256))
 
 
 def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq: int | None) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 
 from assay.model.data import ColumnStats, DataFile, Manifest, Version
 from assay.model.schema import Schema
-from assay.model.source import FileIdentity, Slice, slice_from_json, starts_from_json
+from assay.model.source import FileIdentity, Slice, slice_from_json, slice_to_json, starts_from_json
 
 
 def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
         "delta": [asdict(file) for file in manifest.delta],
         "inputs": dict(manifest.inputs),
         "key": list(manifest.key),
-        "slices": [asdict(part) for part in manifest.slices],
+        "slices": [slice_to_json(part) for part in manifest.slices],
     }
 
 
@@ -83,7 +83,7 @@ def file_from_row(row: RowMapping) -> DataFile:
 
 def slice_to_row(dataset: str, part: Slice, seq: int) -> dict[str, Any]:
     """Return the row of a slice that is published as number `seq`."""
-    identity = asdict(part.identity)
+    identity: dict[str, Any] = slice_to_json(part)["identity"]
     # Inode numbers of some file systems need all 64 bits, unsigned.
     return identity | {
         "inode": str(part.identity.inode),

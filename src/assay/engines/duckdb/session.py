@@ -20,10 +20,11 @@ from assay.model.errors import TableError
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import Csv, Parquet, Slice
+from assay.model.source import POSITION, SLICE_BIT, Csv, Parquet, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
+_SLICE = "_assay_slice"
 _BEGINS_WITH = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*with\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -188,6 +189,7 @@ def _data_file(written: Sequence[Any], rows: int, to: Destination) -> DataFile:
         bytes=int(size),
         partition=_partition(partition, to.partition_by),
         stats={} if to.temporary else column_stats(statistics),
+        slice=_slice(partition, to),
         sha256=_sha256(Path(path)),
     )
 
@@ -229,10 +231,16 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
         "return_stats",
     ]
     target = folder
-    if to.partition_by:
+    apart = to.partition_by
+    if len(to.slices) > 1:
+        # What is parted gets sorted, which leaves alone what is sorted already: rows that one thread reads in the order
+        # of their positions. It takes one where it has to number them.
+        query = f"select *, {POSITION} >> {SLICE_BIT} as {_SLICE} from ({query}) qualify row_number() over () > 0"
+        apart = (_SLICE,)
+    if apart:
         options += [
-            f"partition_by ({', '.join(map(quoting.name, to.partition_by))})",
-            "write_partition_columns true",
+            f"partition_by ({', '.join(map(quoting.name, apart))})",
+            f"write_partition_columns {str(bool(to.partition_by)).lower()}",
             "hive_file_pattern false",
             f"filename_pattern {quoting.text(to.prefix + '-{uuid}')}",
             "overwrite_or_ignore true",
@@ -240,6 +248,11 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
     else:
         target = folder / f"{to.prefix}-{uuid.uuid4()}.parquet"
     return f"copy ({query}) to {quoting.text(str(target))} ({', '.join(options)})"
+
+
+def _slice(partition: Mapping[str, str | None] | None, to: Destination) -> str | None:
+    number = (partition or {}).get(_SLICE)
+    return to.slices[int(number)] if number else next(iter(to.slices.values()), None)
 
 
 def _partition(raw: Mapping[str, str | None] | None, names: tuple[str, ...]) -> dict[str, str | None]:
