@@ -367,3 +367,18 @@ def test_a_place_for_copies_that_cannot_be_made_is_named(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(WarehouseError, match=r"file/assay/.*: copies of files cannot be kept here: Not a directory"):
         assay.migrate(orders(tmp_path / "in"), warehouse=url)
+
+
+def test_a_value_that_the_server_does_not_take_is_told_by_its_table(tmp_path: Path, url: str) -> None:
+    @table()
+    def bronze_text(rows: object) -> object:
+        return assay.sql("select id, 'a' || chr(0) as note from r", r=rows)
+
+    deliver(tmp_path / "in", "a.csv", "id\n1\n")
+    source = csv(f"{tmp_path}/in/*.csv", columns={"id": "BIGINT"})
+    pipeline = Pipeline("texts", tables=[bronze_text], sources={"rows": source})
+    assay.migrate(pipeline, warehouse=url)
+    said = r"bronze\.text: the server does not take a value: .*PostgreSQL keeps no text with the character NUL"
+    with pytest.raises(WarehouseError, match=said):
+        assay.run(pipeline, warehouse=url)
+    assert [past.state for past in assay.history(url)] == ["failed"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -59,12 +61,23 @@ def show(connection: Connection, root: str, dataset: str, columns: Sequence[str]
         made = insert(SHOWN).values(path=file.path, dataset=dataset).returning(SHOWN.c.file)
         number = connection.execute(made).scalar_one()
         with driver(connection).cursor() as cursor:
-            with cursor.copy(query) as copy:
+            with _named(dataset), cursor.copy(query) as copy:
                 for piece in _written(Path(root, file.path), columns, number):
                     copy.write(piece)
             count = cursor.rowcount
         if count != file.rows:
             raise WarehouseError(f"{dataset}: the server took {count:,} of {file.rows:,} rows of {file.path}.")
+
+
+@contextmanager
+def _named(dataset: str) -> Iterator[None]:
+    """Name the table of a value that the server does not take."""
+    try:
+        yield
+    except psycopg.DataError as error:
+        hint = " PostgreSQL keeps no text with the character NUL." if "0x00" in str(error) else ""
+        why = f"the server does not take a value: {error.diag.message_primary}.{hint}"
+        raise WarehouseError(f"{dataset}: {why}") from None
 
 
 def shown(connection: Connection, dataset: str) -> set[str]:
