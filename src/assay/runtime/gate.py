@@ -20,8 +20,9 @@ from assay.settings import Settings
 
 def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun], tuple[str, ...]]:
     """Return the nodes with the verdicts of checks between tables, and why the run cannot be published, if so."""
-    judged = dict(nodes)
-    problems = [problem for node in nodes.values() for problem in faults(work.pipeline, work.settings, node)]
+    # In the order of the plan, not in that in which they happened to end.
+    judged = {name: nodes[name] for name in work.plan.steps if name in nodes}
+    problems = [problem for node in judged.values() for problem in faults(work.pipeline, work.settings, node)]
     if not any(node.status in ("failed", "blocked") for node in nodes.values()):
         with work.engine.session() as session:
             for table in work.pipeline.tables.values():
