@@ -178,9 +178,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a vacuum takes mended lines whose run has not begun",
-        "warehouses/iceberg/vacuum.py",
-        "return not replaying and path not in kept.plans",
-        "return path not in kept.plans",
+        "warehouses/vacuuming.py",
+        "return not replaying and path not in self.plans",
+        "return path not in self.plans",
         ("tests/runtime/test_vacuum_replayed.py",),
     ),
     Mutation(

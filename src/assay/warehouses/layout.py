@@ -51,6 +51,11 @@ def table_folder(dataset: str) -> str:
     return f"{namespace}/{table}"
 
 
+def is_metadata(path: str) -> bool:
+    """Return whether a file of the lake is what other programs read of a table's states."""
+    return _METADATA.fullmatch(path) is not None
+
+
 def run_folder(run: int) -> str:
     """Return the folder of the files that live as long as a run."""
     return f"{RUNS}/{run}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, String, cast, delete, func, insert, or_, select, union, update
 
 from assay.model.errors import WarehouseError
-from assay.model.vacuum import Retention
-from assay.warehouses import lease
+from assay.model.vacuum import Kind, Removed, Retention
+from assay.warehouses import layout, lease
 from assay.warehouses.control import (
     CHECKS,
     FILES,
@@ -40,6 +41,19 @@ class References:
     """What runs are to do that work or can be resumed, as it is recorded: they need the files that it names."""
     ended: frozenset[int]
     """Runs that neither work nor can be resumed: what they left and nobody refers to is garbage."""
+
+    def files(self, root: Path) -> frozenset[str]:
+        """Return all files that are referred to, relative to the warehouse."""
+        return self.paths | {location.removeprefix(f"{root}/") for location in self.locations}
+
+    def gives_up(self, path: str, *, replaying: bool) -> bool:
+        """Return whether a file that nothing refers to is of no run that may still do so.
+
+        A delivery is kept before its run begins, by one who reads the warehouse until the run has ended.
+        """
+        if layout.is_delivery(path):
+            return not replaying and path not in self.plans
+        return layout.run_of(path) in self.ended
 
 
 def oldest_kept(connection: Connection, retention: Retention, now: dt.datetime) -> int:
@@ -108,6 +122,27 @@ def references(connection: Connection) -> References:
     )
 
 
+def garbage(
+    found: Iterable[str], root: Path, before: References, kept: References, *, replaying: bool
+) -> dict[str, Kind]:
+    """Return those files that nobody needs any more, each with what it was before `forget`."""
+    needed, known = kept.files(root), before.files(root)
+    return {
+        path: _kind(path, path in known)
+        for path in found
+        if path not in needed and kept.gives_up(path, replaying=replaying)
+    }
+
+
+def sums(gone: Mapping[str, Kind], sizes: Mapping[str, int], rows: int) -> dict[Kind, Removed]:
+    """Return how much of each kind goes: files that are garbage, and rows that were forgotten."""
+    kinds: dict[Kind, Removed] = {}
+    for kind in ("data", "metadata", "quarantine", "leftover"):
+        found = [sizes[path] for path, its in gone.items() if its == kind]
+        kinds[kind] = Removed(len(found), sum(found))
+    return {**kinds, "rows": Removed(rows, 0)}
+
+
 def oldest_readable(connection: Connection) -> int:
     """Return the number of the oldest state that vacuums have left; 0 where there was none yet."""
     return int(connection.execute(select(func.coalesce(func.max(RETENTION.c.oldest_seq), 0))).scalar_one())
@@ -127,6 +162,14 @@ def refuse_forgotten(connection: Connection, seq: int, what: str) -> None:
 def run_of_state(connection: Connection, seq: int) -> int | None:
     """Return the run that published a state; None for the state before the first."""
     return connection.execute(select(RUNS.c.id).where(RUNS.c.seq == seq)).scalar()
+
+
+def _kind(path: str, was_kept: bool) -> Kind:
+    if layout.is_metadata(path):
+        return "metadata"
+    if not was_kept:
+        return "leftover"
+    return "quarantine" if path.startswith(layout.QUARANTINE) else "data"
 
 
 def _beyond(connection: Connection, oldest: int, retention: Retention, now: dt.datetime) -> Select[tuple[int]]:

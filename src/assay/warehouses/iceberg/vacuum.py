@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select, update
 
 from assay.model.errors import WarehouseError
-from assay.model.vacuum import Kind, Removed, Retention, Vacuumed
+from assay.model.vacuum import Kind, Retention, Vacuumed
 from assay.warehouses import layout, lease, readers, reading, vacuuming
 from assay.warehouses.control import DATASETS, VERSIONS
 from assay.warehouses.iceberg import catalog, ownership
@@ -87,21 +87,11 @@ def _decide(
     rows = vacuuming.forget(connection, oldest, retention, now, quarantine=not held)
     _trim(connection, str(root), write=write)
     kept = vacuuming.references(connection)
-    needed, known = _paths(root, kept), _paths(root, before)
-    gone = {
-        path: _kind(path, path in known)
-        for path in found
-        if path not in needed and _is_left(path, kept, replaying=bool(held))
-    }
-    kinds: dict[Kind, Removed] = {}
-    for kind in ("data", "metadata", "quarantine", "leftover"):
-        sizes = [found[path] for path, its in gone.items() if its == kind]
-        kinds[kind] = Removed(len(sizes), sum(sizes))
-    kinds["rows"] = Removed(rows, 0)
+    gone = vacuuming.garbage(found, root, before, kept, replaying=bool(held))
     runs = (vacuuming.run_of_state(connection, seq) for seq in sorted(read) if seq < wanted)
     vacuumed = Vacuumed(
         removed=False,
-        kinds=kinds,
+        kinds=vacuuming.sums(gone, found, rows),
         oldest=vacuuming.run_of_state(connection, oldest),
         readers=tuple(run for run in runs if run is not None),
     )
@@ -120,30 +110,6 @@ def _trim(connection: Connection, root: str, *, write: bool) -> None:
             catalog.swap_pointer(connection, namespace, table, location, trimmed)
             same = (VERSIONS.c.dataset == dataset) & (VERSIONS.c.metadata_location == location)
             connection.execute(update(VERSIONS).where(same).values(metadata_location=trimmed))
-
-
-def _paths(root: Path, referred: vacuuming.References) -> frozenset[str]:
-    """Return all files that are referred to, relative to the lake."""
-    return referred.paths | {location.removeprefix(f"{root}/") for location in referred.locations}
-
-
-def _is_left(path: str, kept: vacuuming.References, *, replaying: bool) -> bool:
-    """Return whether a file that nothing refers to is of no run that may still do so.
-
-    A delivery is kept here before its run begins, by one who reads the lake until the run has ended.
-    """
-    if layout.is_delivery(path):
-        return not replaying and path not in kept.plans
-    return layout.run_of(path) in kept.ended
-
-
-def _kind(path: str, was_kept: bool) -> Kind:
-    folder = path.split("/")[-2]
-    if folder == "metadata":
-        return "metadata"
-    if not was_kept:
-        return "leftover"
-    return "quarantine" if path.startswith(layout.QUARANTINE) else "data"
 
 
 def _is_left_by_readers(root: Path, oldest: int) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete
 
-from assay.model.vacuum import Kind, Removed, Retention, Vacuumed
-from assay.warehouses import layout, lease, readers, vacuuming
+from assay.model.vacuum import Retention, Vacuumed
+from assay.warehouses import lease, readers, vacuuming
 from assay.warehouses.postgres import content
 
 
@@ -24,19 +24,11 @@ def vacuum(connection: Connection, root: Path, retention: Retention, *, remove: 
     oldest = max(vacuuming.oldest_kept(connection, retention, now), vacuuming.oldest_readable(connection))
     rows = vacuuming.forget(connection, oldest, retention, now, quarantine=True)
     kept = vacuuming.references(connection)
-    needed, known = _paths(root, kept), _paths(root, before)
     sizes = content.sizes(connection)
-    gone = {
-        path: _kind(path, path in known)
-        for path in sizes
-        if path not in needed and _is_left(path, kept, replaying=bool(readers.held(root)))
-    }
-    kinds: dict[Kind, Removed] = {}
-    for kind in ("data", "metadata", "quarantine", "leftover"):
-        found = [sizes[path] for path, its in gone.items() if its == kind]
-        kinds[kind] = Removed(len(found), sum(found))
-    kinds["rows"] = Removed(rows, 0)
-    vacuumed = Vacuumed(removed=False, kinds=kinds, oldest=vacuuming.run_of_state(connection, oldest))
+    gone = vacuuming.garbage(sizes, root, before, kept, replaying=bool(readers.held(root)))
+    vacuumed = Vacuumed(
+        removed=False, kinds=vacuuming.sums(gone, sizes, rows), oldest=vacuuming.run_of_state(connection, oldest)
+    )
     if not remove:
         # What would go is what goes: all of it is done, and taken back.
         connection.rollback()
@@ -46,24 +38,3 @@ def vacuum(connection: Connection, root: Path, retention: Retention, *, remove: 
         for path in gone:
             (root / path).unlink(missing_ok=True)
     return replace(vacuumed, removed=True)
-
-
-def _paths(root: Path, referred: vacuuming.References) -> frozenset[str]:
-    """Return all files that are referred to, as they are kept."""
-    return referred.paths | {location.removeprefix(f"{root}/") for location in referred.locations}
-
-
-def _is_left(path: str, kept: vacuuming.References, *, replaying: bool) -> bool:
-    """Return whether a file that nothing refers to is of no run that may still do so.
-
-    A delivery is kept before its run begins, by one who reads the warehouse until the run has ended.
-    """
-    if layout.is_delivery(path):
-        return not replaying and path not in kept.plans
-    return layout.run_of(path) in kept.ended
-
-
-def _kind(path: str, was_kept: bool) -> Kind:
-    if not was_kept:
-        return "leftover"
-    return "quarantine" if path.startswith(layout.QUARANTINE) else "data"
