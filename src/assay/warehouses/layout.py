@@ -30,14 +30,9 @@ def data_folder(dataset: str, run: int) -> str:
     return f"{table_folder(dataset)}/data"
 
 
-def deliveries_folder(dataset: str) -> str:
-    """Return the folder of the files that a source has read from here, and may read again."""
-    return f"{OWN}/deliveries/{_safe(dataset.removeprefix(SOURCE))}"
-
-
-def delivery_name(name: str) -> str:
-    """Return a new name for a delivery's file, whatever the name of the delivery holds."""
-    return f"{_safe(name.lower())[-100:]}-{uuid.uuid4()}"
+def delivery_path(dataset: str, name: str) -> str:
+    """Return a new path for a file that a source reads from here, whatever the name of the delivery holds."""
+    return f"{OWN}/deliveries/{_safe(dataset.removeprefix(SOURCE))}/{_safe(name.lower())[-100:]}-{uuid.uuid4()}"
 
 
 def is_delivery(path: str) -> bool:

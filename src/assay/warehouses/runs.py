@@ -20,17 +20,18 @@ from assay.model.run import NodeRun, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.serial import manifest_to_json
+from assay.warehouses.written import WrittenFiles
 
 _POLL_SECONDS = 0.2
 
 
-class RunRecords(ABC):
+class RunRecords(WrittenFiles, ABC):
     """The part of a warehouse that lives in its control tables; a warehouse says how they are reached."""
 
     url: str
-    root: str
 
-    def __init__(self, lease_seconds: float) -> None:
+    def __init__(self, root: Path, lease_seconds: float) -> None:
+        super().__init__(root)
         self._lease_seconds = lease_seconds
         self._staged: dict[tuple[int, str], Manifest] = {}
         """Manifests that were read: once recorded they stand, until their run is opened again."""
@@ -149,7 +150,7 @@ class RunRecords(ABC):
         """Return every file that a dataset has and had, and that is still there."""
         with self._reading() as connection:
             found = reading.read_lives(connection, dataset)
-        return [life for life in found if Path(self.root, life.file.path).is_file()]
+        return [life for life in found if (self._root / life.file.path).is_file()]
 
     def control_rows(self) -> Mapping[str, Rows]:
         """Return the control state that readers see as schema `meta`, by table."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
-import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from assay.model.ports import Publication, RunHandle
 from assay.model.published import Opened, State, TableShape, Verified
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import layout, lease, publishing, readers, reading, undoing
-from assay.warehouses.iceberg import catalog, deliveries, durable, ownership, restoring
+from assay.warehouses.iceberg import catalog, durable, ownership, restoring
 from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.missing import damaged, missing, verified
 from assay.warehouses.iceberg.vacuum import vacuum
@@ -36,9 +35,7 @@ class IcebergWarehouse(RunRecords):
 
         Raises WarehouseError where there is none, or where the path is something else.
         """
-        super().__init__(lease_seconds)
-        self._root = root.absolute()
-        self.root = str(self._root)
+        super().__init__(root.absolute(), lease_seconds)
         self.url = str(root)
         self._catalog = catalog.Catalog(self._root / catalog.FILE)
         # A catalog without tables is that of a run killed while it made the lake.
@@ -79,19 +76,6 @@ class IcebergWarehouse(RunRecords):
         del files
         return self.root
 
-    def folder(self, dataset: str, run: int) -> str:
-        """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
-        return layout.data_folder(dataset, run)
-
-    def quarantine_folder(self) -> str:
-        """Return the folder of the quarantine's files, relative to root."""
-        return layout.QUARANTINE
-
-    def remove(self, files: Iterable[DataFile]) -> None:
-        """Remove files that were written and that nothing refers to."""
-        for file in files:
-            (self._root / file.path).unlink()
-
     def missing(self) -> tuple[str, ...]:
         """Return what published tables refer to and is not there, or not in full."""
         return missing(self._root, self.state())
@@ -107,7 +91,9 @@ class IcebergWarehouse(RunRecords):
 
     def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
         """Keep a file that a source is to read as long as its slice stands, and return its path."""
-        return deliveries.keep(self._root, dataset, name, content)
+        path = f"{self.root}/{self._write_delivery(dataset, name, content)}"
+        durable.fsync_files([path], self.root)
+        return path
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""
@@ -148,10 +134,6 @@ class IcebergWarehouse(RunRecords):
     def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
         """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
         return vacuum(self._root, self._catalog, retention, remove=remove)
-
-    def discard(self, run: int) -> None:
-        """Remove the temporary files of a run."""
-        shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
 
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""

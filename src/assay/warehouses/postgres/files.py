@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ from assay.model.errors import WarehouseError
 from assay.model.ports import RunHandle
 from assay.model.published import Life, Verified
 from assay.model.run import NodeRun
-from assay.warehouses import layout, reading
+from assay.warehouses import reading
 from assay.warehouses.postgres import content, migrations
 from assay.warehouses.postgres.checking import damaged, miscounted, missing, verified
 from assay.warehouses.postgres.database import Database
@@ -26,11 +25,9 @@ class FileRecords(RunRecords):
 
     def __init__(self, database: Database, folder: Path, lease_seconds: float) -> None:
         """Look whether the warehouse is there; raises WarehouseError where the database cannot be reached."""
-        super().__init__(lease_seconds)
+        super().__init__(folder, lease_seconds)
         self._database = database
-        self._root = folder
         self.url = database.shown
-        self.root = str(folder)
         self._made = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,19 +44,6 @@ class FileRecords(RunRecords):
             with self._reading() as connection:
                 content.bring(connection, self.root, wanted)
         return self.root
-
-    def folder(self, dataset: str, run: int) -> str:
-        """Return the folder of a dataset's data files, relative to root; a view's is of its run."""
-        return layout.data_folder(dataset, run)
-
-    def quarantine_folder(self) -> str:
-        """Return the folder of the quarantine's files, relative to root."""
-        return layout.QUARANTINE
-
-    def remove(self, files: Iterable[DataFile]) -> None:
-        """Remove files that were written and that nothing refers to."""
-        for file in files:
-            (self._root / file.path).unlink()
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Keep what one attempt staged, and record it; what an earlier attempt recorded stands, and this is left."""
@@ -100,18 +84,15 @@ class FileRecords(RunRecords):
 
     def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
         """Keep a file that a source is to read as long as its slice stands, and return its path."""
-        path = f"{layout.deliveries_folder(dataset)}/{layout.delivery_name(name)}"
-        written = self._root / path
-        written.parent.mkdir(parents=True, exist_ok=True)
-        written.write_bytes(content)
+        path = self._write_delivery(dataset, name, content)
         self._keep({path: None})
-        return str(written)
+        return f"{self.root}/{path}"
 
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""
         with self._database.transaction() as connection:
             connection.execute(delete(content.CONTENT).where(content.CONTENT.c.run == run))
-        shutil.rmtree(self._root / layout.run_folder(run), ignore_errors=True)
+        super().discard(run)
 
     def warm_up(self) -> None:
         """Do nothing: a publish needs no more than is loaded."""
