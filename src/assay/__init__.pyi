@@ -8,6 +8,8 @@ from assay.model.errors import DeclarationError as DeclarationError
 from assay.model.errors import RunError as RunError
 from assay.model.errors import SourceError as SourceError
 from assay.model.errors import UsageError as UsageError
+from assay.model.files import csv as csv
+from assay.model.files import parquet as parquet
 from assay.model.pipeline import Pipeline as Pipeline
 from assay.model.rows import free as free
 from assay.model.rows import groups as groups
@@ -17,8 +19,6 @@ from assay.model.rows import times as times
 from assay.model.rule import rule as rule
 from assay.model.run import Run as Run
 from assay.model.run import RunResult as RunResult
-from assay.model.source import csv as csv
-from assay.model.source import parquet as parquet
 from assay.model.table import Table as Table
 from assay.model.table import View as View
 from assay.model.table import table as table

@@ -13,9 +13,9 @@ from assay.assembly import Location
 from assay.model.data import dataset_of_source
 from assay.model.errors import DeclarationError, UsageError, near_miss
 from assay.model.event import Observer
+from assay.model.files import Csv
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
-from assay.model.source import Csv
 from assay.settings import Settings
 from assay.sources.mendable import StandingLine, write_mendable
 

@@ -59,7 +59,7 @@ def crashtest(
     declared = platform.resolve(pipeline, sources or {}, settings)
     with tempfile.TemporaryDirectory(prefix="assay-crashtest-") as folder, ExitStack() as several:
         scratch, prepare = Path(folder), partial(_prepared, pipeline, settings)
-        read = copied(declared.sources, Path(settings.folder), scratch / "deliveries")
+        read = copied(declared.files, Path(settings.folder), scratch / "deliveries")
         start = Life(pipeline, "", {}, as_of or dt.datetime.now(dt.UTC).date(), settings, "")
         grounds = [
             several.enter_context(assembly.grounds(on, scratch / f"server-{n}", prepare)) for n in range(kills.jobs)

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import assay
 from assay.engines.duckdb.engine import DuckDbEngine
+from assay.model.files import Frozen
 from assay.model.ports import Destination
-from assay.model.source import Frozen
 from assay.runtime.trace import trace
 from assay.transform.sql import sql
 from tests.runtime.shop import LATER, ORDERS, Shop, define

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.model.errors import SourceError
-from assay.model.source import Csv, Slice, csv
+from assay.model.files import Csv, csv
+from assay.model.source import Slice
 from assay.sources.files import Delivery, find, identify, unchanged_since
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.model.errors import SourceError
-from assay.model.source import Csv, csv
+from assay.model.files import Csv, csv
 from assay.sources.lines import BadLine, has_rows, header_of, mend, pick, survey
 
 WIDTH = 3

@@ -14,8 +14,9 @@ import pytest
 
 import assay
 from assay.model.errors import DeclarationError, SourceError, UsageError
+from assay.model.files import Damaged
 from assay.model.run import RunResult
-from assay.model.source import Damaged, FileIdentity, Slice
+from assay.model.source import FileIdentity, Slice
 from assay.runtime.columnar import batches
 from assay.settings import Settings
 from assay.sources.looks import damage_of

@@ -18,9 +18,10 @@ from assay import platform
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.model.errors import SourceError
 from assay.model.event import Event, RunStarted
+from assay.model.files import Parquet
 from assay.model.ports import Destination, Session
 from assay.model.run import RunResult
-from assay.model.source import SOURCE_FILE, FileIdentity, Parquet, Slice
+from assay.model.source import SOURCE_FILE, FileIdentity, Slice
 from assay.runtime.columnar import batches
 from assay.settings import Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from assay.model import graph
 from assay.model.check import Reconciles, References
 from assay.model.errors import DeclarationError, near_miss
+from assay.model.files import FileSource
 from assay.model.rows import Groups, Lookup
 from assay.model.rule import Rule
 from assay.model.source import Source
@@ -89,6 +90,11 @@ class Pipeline:
         """The views by name."""
         return {name: node for name, node in self.nodes.items() if isinstance(node, View)}
 
+    @property
+    def files(self) -> dict[str, FileSource]:
+        """The sources that are files, by name."""
+        return {name: source for name, source in self.sources.items() if isinstance(source, FileSource)}
+
     def reading(self, paths: Mapping[str, str]) -> Pipeline:
         """Return the pipeline with some sources read from other paths."""
         for name in paths:
@@ -97,7 +103,7 @@ class Pipeline:
                     f"{self.name} has no source {name!r}.{near_miss(name, self.sources)} "
                     f"Its sources: {', '.join(self.sources) or 'none'}."
                 )
-        return self.with_sources({name: replace(self.sources[name], path=path) for name, path in paths.items()})
+        return self.with_sources({name: self.sources[name].at(path) for name, path in paths.items()})
 
     def with_sources(self, sources: Mapping[str, Source]) -> Pipeline:
         """Return the pipeline with others in the place of some of its sources; they have the same columns."""

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from narwhals import LazyFrame
 
 from assay.model.data import DataFile, Manifest, TableMetadata
+from assay.model.files import Csv, Parquet
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
 from assay.model.run import NodeRun, RunResult, RunState
 from assay.model.schema import Schema
-from assay.model.source import Csv, Parquet, Slice
+from assay.model.source import Slice
 from assay.model.vacuum import Retention, Vacuumed
 
 Frame = LazyFrame[Any]

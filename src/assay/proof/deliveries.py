@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, assert_never, cast
 
-from assay.model.source import Csv, Frozen, Parquet, Source
+from assay.model.files import Csv, FileSource, Frozen, Parquet
 from assay.sources import files, parquet
 
 
@@ -25,7 +25,7 @@ class Deliveries:
     """All files."""
 
 
-def copied(sources: Mapping[str, Source], base: Path, to: Path) -> Deliveries:
+def copied(sources: Mapping[str, FileSource], base: Path, to: Path) -> Deliveries:
     """Copy the files of all sources once, so that every run of a proof reads the same.
 
     Raises SourceError for a source without files.
@@ -51,7 +51,7 @@ def _copy(path: Path, to: Path) -> None:
     shutil.copy2(path, to)
 
 
-def _first_half(source: Source, path: Path, to: Path) -> None:
+def _first_half(source: FileSource, path: Path, to: Path) -> None:
     """Write the first half of a file: what one that is still growing may hold."""
     to.parent.mkdir(parents=True, exist_ok=True)
     match source:

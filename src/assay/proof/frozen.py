@@ -10,9 +10,10 @@ from pathlib import Path
 import narwhals as nw
 from narwhals import Expr, col
 
+from assay.model.files import Frozen
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Destination, Frame, Session
-from assay.model.source import POSITION, SLICE_BIT, Frozen
+from assay.model.source import POSITION, SLICE_BIT
 from assay.proof.content import Published
 from assay.runtime.plan import dataset_of
 

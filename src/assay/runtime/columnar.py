@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.model.data import DataFile
+from assay.model.files import Parquet
 from assay.model.ports import Session
 from assay.model.quarantine import QUARANTINE
-from assay.model.source import Parquet, Slice
+from assay.model.source import Slice
 from assay.runtime.reading import Read, destination
 from assay.runtime.work import Work
 from assay.sources import looks

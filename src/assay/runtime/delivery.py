@@ -9,10 +9,11 @@ from pathlib import Path
 
 from assay.model.data import dataset_of_source
 from assay.model.errors import SourceError, UsageError
+from assay.model.files import FileSource, Frozen, Parquet
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
-from assay.model.source import Frozen, Mended, Parquet, Slice, Source
+from assay.model.source import Mended, Slice
 from assay.sources import files, looks
 
 
@@ -56,7 +57,7 @@ def _delivered(
     pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions, folder: Path
 ) -> SourcePlan:
     dataset = dataset_of_source(pipeline.name, name)
-    source = pipeline.sources[name]
+    source = pipeline.files[name]
     known = {part.name: part for part in state.slices.get(dataset, ())}
     version = state.versions.get(dataset)
     reread = options.full or (version is not None and version.fingerprint != fingerprint)
@@ -157,7 +158,7 @@ def _slices(
 
 
 def _looked_at(
-    source: Source,
+    source: FileSource,
     name: str,
     fresh: list[files.Delivery],
     known: Mapping[str, Slice],
@@ -180,7 +181,7 @@ def _looked_at(
 
 
 def _refuse_duplicates(
-    source: Source, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
+    source: FileSource, name: str, fresh: list[files.Delivery], known: Mapping[str, Slice], gone: frozenset[str]
 ) -> None:
     """Refuse content that would stand under two names, unless it did before or has no rows."""
     moved = {delivery.name for delivery in fresh} | gone
@@ -198,7 +199,7 @@ def _refuse_duplicates(
 
 
 def _refuse_emptied(
-    source: Source, fresh: list[files.Delivery], known: Mapping[str, Slice], damaged: Mapping[str, str]
+    source: FileSource, fresh: list[files.Delivery], known: Mapping[str, Slice], damaged: Mapping[str, str]
 ) -> None:
     """Refuse a delivery that would take away the rows of an earlier one by bringing none."""
     for delivery in fresh:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from assay.model.check import Verdict
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import SourceError
+from assay.model.files import Parquet
 from assay.model.ledger import Ledger
 from assay.model.ports import Session
 from assay.model.run import NodeRun
-from assay.model.source import Parquet, Slice
+from assay.model.source import Slice
 from assay.runtime.columnar import read_parquet
 from assay.runtime.reading import Read, read_file, stored_schema
 from assay.runtime.rejects import rejects_of_source

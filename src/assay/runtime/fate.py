@@ -10,12 +10,13 @@ from narwhals import Expr
 
 from assay.model.data import Version
 from assay.model.fate import Kind, Place, Rejected, Step
+from assay.model.files import Csv
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Frame, Session, Warehouse
 from assay.model.published import Life, State
 from assay.model.rows import Groups
 from assay.model.schema import Schema
-from assay.model.source import PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE, Csv, Slice, Source
+from assay.model.source import PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE, Slice, Source
 from assay.model.table import Node, Table
 from assay.runtime.functions import Evaluated, Functions
 from assay.runtime.plan import dataset_of

@@ -7,16 +7,17 @@ import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, assert_never
+from typing import IO
 
 from narwhals import col, sum_horizontal
 
 from assay.model.data import DataFile
 from assay.model.errors import TableError
+from assay.model.files import Csv, Frozen, Parquet
 from assay.model.ports import Destination, Frame, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import LINE, PART_BIT, POSITION, REASONS, Csv, Frozen, Parquet, Slice
+from assay.model.source import LINE, PART_BIT, POSITION, REASONS, Slice
 from assay.runtime.work import Work
 from assay.sources import lines
 
@@ -56,7 +57,7 @@ def read_file(work: Work, name: str, part: Slice, session: Session, attempt: int
         case Parquet():
             raise AssertionError("Parquet files are read many at a time")
         case other:
-            assert_never(other)
+            raise AssertionError(f"{type(other).__name__} has no files")
 
 
 def destination(work: Work, name: str, attempt: int) -> Destination:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from assay.model.data import dataset_of_source
 from assay.model.errors import UsageError
+from assay.model.files import Csv
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Session, Warehouse
 from assay.model.published import State
-from assay.model.source import Csv, FileIdentity, Mended, Slice
+from assay.model.source import FileIdentity, Mended, Slice
 from assay.runtime.reading import judged
 from assay.sources import lines
 from assay.sources.mendable import MendedLine, StandingLine, content_of, read_mended

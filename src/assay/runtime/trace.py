@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, assert_never
 
 from assay.model.check import CrossCheck, Reconciles, References, RowCheck, Unique
@@ -26,6 +26,8 @@ FORMAT = 1
 """Raised when assay computes tables differently, so that all are computed again."""
 INPUT = "input_"
 """Tables of a definition are named so, with the parameter behind it."""
+_HOW = ("path", "mirror")
+"""Where a source is and how it is followed: neither changes what its rows are."""
 _NO_DATE = dt.date(2000, 1, 1)
 """Stands for the run's date while tracing: a table's definition does not change with the day."""
 
@@ -74,7 +76,7 @@ def call(node: Node, frames: Mapping[str, Frame], run: Run) -> Any:
 
 
 def _trace_source(source: Source) -> Traced:
-    declared = {name: repr(getattr(source, name)) for name in source.__slots__ if name not in ("path", "mirror")}
+    declared = {each.name: repr(getattr(source, each.name)) for each in fields(source) if each.name not in _HOW}
     schema = source.schema
     return Traced(schema, schema, schema, _digest({"source": type(source).__name__} | declared))
 

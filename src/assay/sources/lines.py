@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from assay.model.errors import SourceError, near_miss
-from assay.model.source import Csv, Slice
+from assay.model.files import Csv
+from assay.model.source import Slice
 from assay.sources.physical import CHUNK, Line, Lines, is_utf8, is_wide, opened
 from assay.sources.records import Dialect, Record
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import assert_never
 
-from assay.model.source import Csv, Frozen, Parquet, Source
+from assay.model.files import Csv, FileSource, Frozen, Parquet
 from assay.sources import lines
 
 
-def damage_of(source: Source, path: str) -> str | None:
+def damage_of(source: FileSource, path: str) -> str | None:
     """Return why a file goes to the quarantine as a whole; None for one that is to be read.
 
     Raises SourceError for a file that cannot be read as it is declared.
@@ -27,7 +27,7 @@ def damage_of(source: Source, path: str) -> str | None:
             assert_never(source)
 
 
-def has_rows(source: Source, path: str) -> bool:
+def has_rows(source: FileSource, path: str) -> bool:
     """Return whether a file brings any rows."""
     match source:
         case Csv():

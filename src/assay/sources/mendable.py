@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.model.errors import SourceError, UsageError
-from assay.model.source import LINE, Csv
+from assay.model.files import Csv
+from assay.model.source import LINE
 from assay.sources.physical import Line, Lines, codec_of, is_packed, is_wide
 from assay.sources.records import Dialect
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assay.model.errors import SourceError, near_miss
-from assay.model.source import Parquet
+from assay.model.files import Parquet
 
 _BATCH_ROWS = 1 << 16
 _EPOCH = dt.date(1970, 1, 1).toordinal()

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from assay.engines.duckdb import quoting
-from assay.model.source import EXTRACTED_ON, LINE, POSITION, REASONS, SLICE_BIT, SOURCE_FILE, Csv, Slice
+from assay.model.files import Csv
+from assay.model.source import EXTRACTED_ON, LINE, POSITION, REASONS, SLICE_BIT, SOURCE_FILE, Slice
 
 REJECT_ERRORS = "assay_reject_errors"
 REJECT_SCANS = "assay_reject_scans"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from assay.engines.duckdb import quoting
-from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, Parquet, Slice
+from assay.model.files import Parquet
+from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, Slice
 
 _PATH = "_assay_path"
 

@@ -17,10 +17,11 @@ from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
 from assay.model.errors import TableError
+from assay.model.files import Csv, Parquet
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import POSITION, SLICE_BIT, Csv, Parquet, Slice
+from assay.model.source import POSITION, SLICE_BIT, Slice
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation

@@ -1,0 +1,142 @@
+"""Files as sources, as they are declared: delimited text, Parquet, and rows that were read once."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
+
+from assay.model.errors import DeclarationError
+from assay.model.schema import Schema, canonical_type
+from assay.model.source import check_names, with_system_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """Delimited text files with a header line; `.gz` is unpacked while reading."""
+
+    path: str
+    """A file, or a pattern with `*`, `?` or `**`; each file is one slice."""
+    columns: Mapping[str, str]
+    """Name in the header (spaces around it do not count) -> SQL type. Other columns of the file are left out."""
+    delimiter: str = ","
+    quote: str = '"'
+    nulls: tuple[str, ...] = ("",)
+    """Texts that mean null when they stand alone in a field."""
+    encoding: str = "utf-8"
+    mirror: bool = False
+    """Whether rows of a file that is gone leave; by default deliveries accumulate."""
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return with_system_columns(self.columns)
+
+    def at(self, path: str) -> Self:
+        """Return the source, read from other files."""
+        return replace(self, path=path)
+
+
+Damaged = Literal["refuse", "quarantine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parquet:
+    """Parquet files, of which each column that is declared has the type declared, or one that fits it."""
+
+    path: str
+    """A file, or a pattern with `*`, `?` or `**`; each file is one slice."""
+    columns: Mapping[str, str]
+    """Name in the file -> SQL type. Other columns of the file are left out."""
+    damaged: Damaged = "refuse"
+    """What becomes of a file that cannot be read to its end: it stops the run, or goes to the quarantine as a whole."""
+    repeats: bool = False
+    """Whether files of equal content are deliveries each, as daily snapshots are; by default the second is refused."""
+    mirror: bool = False
+    """Whether rows of a file that is gone leave; by default deliveries accumulate."""
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return with_system_columns(self.columns)
+
+    def at(self, path: str) -> Self:
+        """Return the source, read from other files."""
+        return replace(self, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Rows of any source as they were read once: each comes with the position, file and date that it was given then."""
+
+    path: str
+    """A pattern; each Parquet file is one slice."""
+    columns: Mapping[str, str]
+    """Those of the source that was read."""
+    mirror: bool = False
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of the source that was read, and then those that assay has added to every row."""
+        return with_system_columns(self.columns)
+
+    def at(self, path: str) -> Self:
+        """Return the source, read from other files."""
+        return replace(self, path=path)
+
+
+FileSource = Csv | Parquet | Frozen
+
+
+def csv(
+    path: str,
+    *,
+    columns: Mapping[str, str],
+    delimiter: str = ",",
+    quote: str = '"',
+    nulls: tuple[str, ...] = ("",),
+    encoding: str = "utf-8",
+    mirror: bool = False,
+) -> Csv:
+    """Declare a source of delimited text files.
+
+    `columns` maps the names in the header to SQL types: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "DATE", ...
+    Raises DeclarationError for no columns, an unknown type, or a delimiter that is not one character.
+    """
+    if not columns:
+        raise DeclarationError(f"csv({path!r}) declares no columns: types guessed from files drift between files.")
+    if len(delimiter) != 1 or len(quote) > 1:
+        raise DeclarationError(f"csv({path!r}): delimiter and quote are one character each.")
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise DeclarationError(f"csv({path!r}): {encoding!r} is no encoding that Python knows.") from None
+    typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
+    check_names(f"csv({path!r})", [name.strip() for name in columns])
+    return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
+
+
+def parquet(
+    path: str,
+    *,
+    columns: Mapping[str, str],
+    damaged: Damaged = "refuse",
+    repeats: bool = False,
+    mirror: bool = False,
+) -> Parquet:
+    """Declare a source of Parquet files.
+
+    `columns` maps the names in the files to SQL types: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "DATE", ... A file fits
+    where it has each of them in that type, or in one whose every value fits: INTEGER for BIGINT, fewer digits for more.
+    With `damaged="quarantine"` a file that is no Parquet or cannot be read to its end goes to the quarantine, and the
+    others are read; by default it stops the run. With `repeats` files of equal content count each, as daily snapshots
+    do. Raises DeclarationError for no columns or an unknown type.
+    """
+    place = f"parquet({path!r})"
+    if not columns:
+        raise DeclarationError(f"{place} declares no columns: those of files drift between files.")
+    if damaged not in get_args(Damaged):
+        raise DeclarationError(f"{place}: damaged= is 'refuse' or 'quarantine', not {damaged!r}.")
+    check_names(place, list(columns))
+    return Parquet(path, {name: canonical_type(kind) for name, kind in columns.items()}, damaged, repeats, mirror)
