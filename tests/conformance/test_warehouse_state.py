@@ -17,6 +17,7 @@ from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
 from assay.model.source import FileIdentity, Slice
+from assay.warehouses import readers
 from tests.conformance.place import Place, ended
 
 
@@ -167,6 +168,17 @@ def test_the_state_after_a_run_that_published_nothing_is_refused_by_its_number(p
     number = handle.id if run == "failed" else 99
     with pytest.raises(WarehouseError, match=f"Run {number} has published nothing"):
         place.warehouse.state(at=number)
+
+
+def test_who_asks_for_a_state_that_cannot_be_read_holds_none(place: Place) -> None:
+    place.run(customer="select 1 as id")
+    with pytest.raises(WarehouseError, match="Run 7 has published nothing here"):
+        place.warehouse.open(7)
+    assert readers.held(Path(place.warehouse.root)) == frozenset()
+    held = place.warehouse.open()
+    assert len(readers.held(Path(place.warehouse.root))) == 1
+    held.close()
+    assert readers.held(Path(place.warehouse.root)) == frozenset()
 
 
 def test_the_history_lists_the_newest_runs_first_with_what_became_of_them(place: Place) -> None:

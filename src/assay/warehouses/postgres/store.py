@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,13 @@ class PostgresWarehouse(FileRecords):
 
     def open(self, at: int | dt.datetime | None = None) -> Opened:
         """Read a published state, and bring its files; no vacuum removes those copies while it is open."""
-        held = readers.hold(self._root, readers.OPENING)
-        with self._reading() as connection:
-            state = reading.read_state(connection, at)
-            content.bring(connection, self.root, [file for one in state.versions.values() for file in one.files])
-            content.bring_unnamed(connection, self.root, reading.read_all_quarantined(connection))
-        return Opened(self.root, state, held.close)
+        with ExitStack() as holding:
+            holding.callback(readers.hold(self._root, readers.OPENING).close)
+            with self._reading() as connection:
+                state = reading.read_state(connection, at)
+                content.bring(connection, self.root, [file for one in state.versions.values() for file in one.files])
+                content.bring_unnamed(connection, self.root, reading.read_all_quarantined(connection))
+            return Opened(self.root, state, holding.pop_all().close)
 
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Do nothing: what a publish refers to was kept as it was recorded, and nobody else reads it."""
