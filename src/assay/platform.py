@@ -6,7 +6,7 @@ import datetime as dt
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -244,11 +244,8 @@ def embedded(settings: Settings, arguments: RunArguments, *, order: int | None =
     from assay.orchestrators.embedded import Embedded
 
     stored = assembly.warehouse(settings, arguments.get("warehouse"), create=True)
-    engine = assembly.engine(settings, order)
-    try:
+    with closing(assembly.engine(settings, order)) as engine:
         yield Embedded(engine, stored, settings, tuple(arguments.get("observers", ())))
-    finally:
-        engine.close()
 
 
 def sample(pipeline: Pipeline | str, folder: Path, **asked: int) -> Mapping[str, Path]:
