@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -23,6 +21,7 @@ from assay.model.run import RunResult
 from assay.orchestrators.embedded import Embedded
 from assay.proof.points import Points
 from assay.settings import Settings
+from assay.warehouses.postgres.scratch import strike
 from assay.warehouses.postgres.server.embedded import embedded
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
@@ -41,17 +40,11 @@ class Server:
         self.struck, self.comes_back = 0, True
 
     def strike(self) -> None:
-        """Stop the server at once, without a word to anybody, and have it started again in the background."""
+        """Stop the server at once, and have it started again in the background."""
         self.struck += 1
-        process = int((self._folder / "data/postmaster.pid").read_text().split()[0])
-        os.kill(process, signal.SIGQUIT)
+        strike(self._folder)
         if self.comes_back:
-            threading.Thread(target=self._start_again, args=(process,)).start()
-
-    def _start_again(self, process: int) -> None:
-        while Path(f"/proc/{process}").exists():
-            time.sleep(0.01)
-        self._uses.enter_context(embedded(self._folder))
+            threading.Thread(target=self._start).start()
 
     def _start(self) -> str:
         return self._uses.enter_context(embedded(self._folder)).replace("+psycopg", "")

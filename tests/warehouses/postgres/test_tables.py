@@ -62,6 +62,15 @@ def deliver(folder: Path, name: str, text: str = ROWS) -> None:
     (folder / name).write_text(text)
 
 
+def published(folder: Path, url: str) -> Pipeline:
+    """Deliver the first orders, and run the pipeline that reads them into a database that was migrated for it."""
+    pipeline = orders(folder)
+    deliver(folder, "a.csv")
+    assay.migrate(pipeline, warehouse=url)
+    assert assay.run(pipeline, warehouse=url).ok
+    return pipeline
+
+
 def shown(server: psycopg.Connection[Any], dataset: str = "silver.order") -> list[tuple[Any, ...]]:
     layer, _, entity = dataset.partition(".")
     return server.execute(f'select id, name, amount from "{layer}"."{entity}" order by id').fetchall()
@@ -121,10 +130,7 @@ def test_every_type_comes_through_as_it_is(tmp_path: Path, url: str, server: psy
 def test_an_undo_brings_rows_back_and_the_past_can_be_read(
     tmp_path: Path, url: str, server: psycopg.Connection[Any]
 ) -> None:
-    pipeline = orders(tmp_path / "in")
-    deliver(tmp_path / "in", "a.csv")
-    assay.migrate(pipeline, warehouse=url)
-    assay.run(pipeline, warehouse=url)
+    pipeline = published(tmp_path / "in", url)
     before = shown(server)
     deliver(tmp_path / "in", "b.csv", ROWS.replace("1.50,2024-11-01", "9.00,2024-11-02").replace("\n2,", "\n3,"))
     assay.run(pipeline, warehouse=url)
@@ -180,9 +186,7 @@ def test_a_table_of_somebody_else_is_left_alone(tmp_path: Path, url: str, server
 def test_rows_that_somebody_adds_or_removes_by_hand_are_found(
     tmp_path: Path, url: str, server: psycopg.Connection[Any]
 ) -> None:
-    deliver(tmp_path / "in", "a.csv")
-    assay.migrate(orders(tmp_path / "in"), warehouse=url)
-    assay.run(orders(tmp_path / "in"), warehouse=url)
+    published(tmp_path / "in", url)
     server.execute("delete from silver.order where id = 1")
     server.execute('insert into bronze."order" (id, _assay_file) values (7, -1)')
     told = assay.verify(url).damaged
@@ -193,9 +197,7 @@ def test_rows_that_somebody_adds_or_removes_by_hand_are_found(
 def test_a_file_that_is_damaged_in_the_server_is_named(
     tmp_path: Path, url: str, server: psycopg.Connection[Any]
 ) -> None:
-    deliver(tmp_path / "in", "a.csv")
-    assay.migrate(orders(tmp_path / "in"), warehouse=url)
-    assay.run(orders(tmp_path / "in"), warehouse=url)
+    published(tmp_path / "in", url)
     ((path,),) = server.execute("select path from assay.assay_content where path like 'silver/order/%'").fetchall()
     server.execute("update assay.assay_content set bytes = set_byte(bytes, 9, 7) where path = %s", [path])
     assert assay.verify(url).damaged == (path,)
@@ -209,10 +211,7 @@ def test_a_file_that_is_damaged_in_the_server_is_named(
 def test_who_reads_in_a_transaction_sees_one_run_however_many_are_published(
     tmp_path: Path, url: str, server: psycopg.Connection[Any]
 ) -> None:
-    pipeline = orders(tmp_path / "in")
-    deliver(tmp_path / "in", "a.csv")
-    assay.migrate(pipeline, warehouse=url)
-    assay.run(pipeline, warehouse=url)
+    pipeline = published(tmp_path / "in", url)
     done, differing = threading.Event(), []
 
     def read() -> None:
@@ -358,6 +357,28 @@ def test_own_statements_are_carried_out_once_and_views_follow_what_is_published(
     (own / "1_index.sql").write_text("drop table silver.order;")
     with pytest.raises(UsageError, match=r"1_index\.sql: was changed after it had been carried out"):
         assay.migrate(pipeline, warehouse=url, settings=settings)
+
+
+def test_a_vacuum_takes_the_files_that_no_kept_state_has_from_the_server_and_from_their_copies(
+    tmp_path: Path, url: str, server: psycopg.Connection[Any]
+) -> None:
+    pipeline, settings = published(tmp_path / "in", url), Settings(keep_runs=0, keep_days=0)
+    first = {path for (path,) in server.execute("select distinct path from assay.assay_content").fetchall()}
+    deliver(tmp_path / "in", "a.csv", ROWS.replace("1.50", "7.50"))
+    assert assay.run(pipeline, warehouse=url).state == "published"
+    copies = {path.name for path in (tmp_path / "cache").rglob("*.parquet")}
+    told = assay.vacuum(url, settings=settings)
+    # Of the source, of bronze and of silver.
+    assert (told.removed, told.kinds["data"].count, told.kinds["leftover"].count) == (False, 3, 0)
+    with assay.connect(url):
+        assert assay.vacuum(url, remove=True, settings=settings).kinds == told.kinds
+        assert {path.name for path in (tmp_path / "cache").rglob("*.parquet")} == copies
+    left = {path for (path,) in server.execute("select distinct path from assay.assay_content").fetchall()}
+    assert (len(left), left & first) == (3, set())
+    assert assay.verify(url).damaged == ()
+    assert shown(server) == [(1, 'it\'s "a"', Decimal("7.50")), (2, None, 2)]
+    with pytest.raises(WarehouseError, match="run 1 is older than what is kept here"):
+        assay.connect(url, at=1)
 
 
 def test_a_place_for_copies_that_cannot_be_made_is_named(

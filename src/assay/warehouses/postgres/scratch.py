@@ -55,10 +55,7 @@ class Databases:
 
     def strike(self) -> bool:
         """End the server as a failure of its machine does, and start it again: it recovers by its log."""
-        process = int((self._folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
-        os.kill(process, signal.SIGQUIT)
-        while _lives(process):
-            time.sleep(_PAUSE)
+        strike(self._folder)
         self._use.close()
         self._start()
         return True
@@ -86,6 +83,14 @@ class Databases:
     def _ask(self, text: str, value: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._url, autocommit=True) as connection:
             return connection.execute(text.encode(), [value]).fetchall()
+
+
+def strike(folder: Path) -> None:
+    """End the server of a folder at once, without a word to anybody, and wait until it has ended."""
+    process = int((folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+    os.kill(process, signal.SIGQUIT)
+    while _lives(process):
+        time.sleep(_PAUSE)
 
 
 def _name(path: Path) -> str:
