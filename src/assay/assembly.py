@@ -7,11 +7,11 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from assay.model.errors import UsageError, WarehouseError
+from assay.model.errors import UsageError
 from assay.model.ports import Warehouse
 from assay.model.secrets import without_secrets
 from assay.model.source import is_text
@@ -32,6 +32,28 @@ _SERVER_SECONDS = 30.0
 """How long a server may be away in the middle of a run."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a warehouse is, as people write it."""
+
+    text: str
+    base: Path
+    """The folder that a relative one counts from."""
+
+    @property
+    def is_database(self) -> bool:
+        return self.text.startswith((_FOLDER, "postgres://"))
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is that of a server, and no folder."""
+        return "://" in self.text
+
+    @property
+    def folder(self) -> Path:
+        return self.base / self.text.removeprefix(_FOLDER)
+
+
 def engine(settings: Settings, order: int | None) -> DuckDbEngine:
     """Return what evaluates; with a number for the `order`, rows are presented in another than they are stored in."""
     from assay.engines.duckdb.engine import DuckDbEngine
@@ -47,30 +69,32 @@ def engine(settings: Settings, order: int | None) -> DuckDbEngine:
 def warehouse(settings: Settings, location: Location | None, *, create: bool) -> Warehouse:
     """Open a warehouse; where there is none and `create` is set, a run makes it. Raises WarehouseError otherwise."""
     place = _place(settings, location)
-    if is_database(place):
+    if place.is_database:
         from assay.warehouses.postgres.patient import patient
 
-        stored = database(settings, location, create=create)
-        if not create and stored.migrations(()):
-            raise WarehouseError(f"{stored.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
-        return patient(stored, seconds=_SERVER_SECONDS)
-    if "://" in place:
+        return patient(_database(settings, place, create=create), seconds=_SERVER_SECONDS)
+    if place.is_address:
         raise UsageError(
-            f"{place.partition(':')[0]}: is no kind of warehouse this version knows; name a folder, postgresql://... "
-            "or postgresql:FOLDER."
+            f"{place.text.partition(':')[0]}: is no kind of warehouse this version knows; name a folder, "
+            "postgresql://... or postgresql:FOLDER."
         )
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
-    return IcebergWarehouse(_base(settings, location) / place, create=create, lease_seconds=settings.lease_seconds)
+    return IcebergWarehouse(place.folder, create=create, lease_seconds=settings.lease_seconds)
 
 
-def is_database(place: str) -> bool:
+def is_database(settings: Settings, location: Location | None) -> bool:
     """Return whether a warehouse is a database: of a server, or of one whose data is in a folder."""
-    return place.startswith(("postgresql:", "postgres://"))
+    return _place(settings, location).is_database
 
 
-def database(settings: Settings, location: Location | None, *, create: bool = True) -> PostgresWarehouse:
-    """Open a database, whether it holds a warehouse or not.
+def database(settings: Settings, location: Location | None) -> PostgresWarehouse:
+    """Open a database, whether it holds a warehouse or not."""
+    return _database(settings, _place(settings, location), create=True)
+
+
+def _database(settings: Settings, place: _Place, *, create: bool) -> PostgresWarehouse:
+    """Open a database; raises WarehouseError where it holds no warehouse, unless `create` is set.
 
     The server of a folder is started where it does not run, and stopped when the last who uses it has ended; it is its
     user's own, so that what it lacks is made by itself.
@@ -78,15 +102,15 @@ def database(settings: Settings, location: Location | None, *, create: bool = Tr
     from assay.warehouses.postgres.server.embedded import embedded
     from assay.warehouses.postgres.store import PostgresWarehouse
 
-    place = _place(settings, location)
-    if "://" in place:
-        return PostgresWarehouse(place, _copies_of(place), lease_seconds=settings.lease_seconds)
-    folder = _folder(settings, location)
-    use = ExitStack()
-    url = use.enter_context(embedded(folder, create=create))
-    stored = PostgresWarehouse(url, _copies_of(str(folder)), migrates=True, lease_seconds=settings.lease_seconds)
-    stored.url = f"{_FOLDER}{folder}"
-    weakref.finalize(stored, use.close)
+    seconds = settings.lease_seconds
+    if place.is_address:
+        return PostgresWarehouse(place.text, _copies_of(place.text), create=create, lease_seconds=seconds)
+    folder = place.folder.absolute()
+    with ExitStack() as uses:
+        url = uses.enter_context(embedded(folder, create=create))
+        copies, name = _copies_of(str(folder)), f"{_FOLDER}{folder}"
+        stored = PostgresWarehouse(url, copies, create=create, name=name, migrates=True, lease_seconds=seconds)
+        weakref.finalize(stored, uses.pop_all().close)
     return stored
 
 
@@ -106,9 +130,9 @@ def server(settings: Settings, location: Location | None) -> Iterator[str]:
     from assay.warehouses.postgres.server.embedded import embedded
 
     place = _place(settings, location)
-    if "://" in place or not place.startswith(_FOLDER):
-        raise UsageError(f"{without_secrets(place)}: has no server of its own; name postgresql:FOLDER.")
-    with embedded(_folder(settings, location), create=False) as url:
+    if place.is_address or not place.is_database:
+        raise UsageError(f"{without_secrets(place.text)}: has no server of its own; name postgresql:FOLDER.")
+    with embedded(place.folder.absolute(), create=False) as url:
         yield url.replace("+psycopg", "", 1)
 
 
@@ -124,26 +148,17 @@ def grounds(on: On, folder: Path, prepare: Callable[[str], object]) -> Iterator[
         yield databases
 
 
-def _folder(settings: Settings, location: Location | None) -> Path:
-    """Return the folder that postgresql:FOLDER names."""
-    return (_base(settings, location) / _place(settings, location).removeprefix(_FOLDER)).absolute()
-
-
-def _base(settings: Settings, location: Location | None) -> Path:
-    """Return the folder that a place counts from: given with a command where it is given, set where assay.toml is."""
-    return Path() if location is not None else Path(settings.folder)
-
-
 def _copies_of(place: str) -> Path:
     """Return the folder of this machine for copies of a database's files: they have names that no other ever has."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "assay" / hashlib.sha256(without_secrets(place).encode()).hexdigest()[:16]
 
 
-def _place(settings: Settings, location: Location | None) -> str:
-    place = str(location) if location is not None else settings.warehouse
-    if not place.strip():
+def _place(settings: Settings, location: Location | None) -> _Place:
+    """Return the place that is given or set: one counts from where a command is started, the other from assay.toml."""
+    text, base = (settings.warehouse, Path(settings.folder)) if location is None else (str(location), Path())
+    if not text.strip():
         raise UsageError("The warehouse has no name; give it a folder.")
-    if not is_text(place) or "\0" in place:
-        raise UsageError(f"{place!r}: the warehouse's name is no text; give it another.")
-    return place
+    if not is_text(text) or "\0" in text:
+        raise UsageError(f"{text!r}: the warehouse's name is no text; give it another.")
+    return _Place(text, base)

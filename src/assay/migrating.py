@@ -32,7 +32,7 @@ def migrate(
     what it may have, or where a file was changed after it had been carried out.
     """
     settings = settings or platform.current_settings()
-    if not assembly.is_database(str(warehouse if warehouse is not None else settings.warehouse)):
+    if not assembly.is_database(settings, warehouse):
         return []
     found, engine = platform.find(pipeline, settings), assembly.engine(settings, None)
     with closing(engine):

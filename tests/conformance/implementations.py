@@ -16,7 +16,7 @@ ADDRESS = "address"
 
 
 def _postgres(folder: Path) -> Warehouse:
-    return PostgresWarehouse((folder / ADDRESS).read_text(), folder / "copies", migrates=True)
+    return PostgresWarehouse((folder / ADDRESS).read_text(), folder / "copies", create=True, migrates=True)
 
 
 WAREHOUSES: Mapping[str, Callable[[Path], Warehouse]] = {

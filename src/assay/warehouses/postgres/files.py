@@ -24,7 +24,7 @@ class FileRecords(RunRecords):
     """The part of the warehouse that has to do with files, and how its database is reached."""
 
     def __init__(self, database: Database, folder: Path, lease_seconds: float) -> None:
-        """Look whether the warehouse is there; raises WarehouseError where the database cannot be reached."""
+        """Make the folder for copies of files where it is missing; raises WarehouseError where it cannot be made."""
         super().__init__(folder, lease_seconds)
         self._database = database
         self.url = database.shown
@@ -35,7 +35,6 @@ class FileRecords(RunRecords):
             raise WarehouseError(
                 f"{folder}: copies of files cannot be kept here: {error.strerror}; name a folder by XDG_CACHE_HOME."
             ) from None
-        self._is_made()
 
     def local(self, files: Iterable[DataFile]) -> str:
         """Return the folder under which these files can be read; those that are missing there are brought."""

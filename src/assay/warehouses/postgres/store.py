@@ -37,15 +37,21 @@ class PostgresWarehouse(FileRecords):
         url: str,
         folder: Path,
         *,
+        create: bool,
+        name: str | None = None,
         migrates: bool = False,
         lease_seconds: float = lease.SECONDS,
     ) -> None:
-        """Open the warehouse; what it lacks is made only where it `migrates` by itself.
+        """Open the warehouse; where there is none and `create` is set, a migration makes it.
 
-        Raises WarehouseError where the server cannot be reached, or lets nobody in.
+        It is called by its name, or else by its address. What it lacks is made only where it `migrates` by itself.
+        Raises WarehouseError where there is none, or where the server cannot be reached, or lets nobody in.
         """
         super().__init__(Database(url), folder, lease_seconds)
+        self.url = name or self.url
         self._migrates = migrates
+        if not self._is_made() and not create:
+            raise WarehouseError(f"{self.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
 
     def state(self, at: int | dt.datetime | None = None) -> State:
         """Read every published pointer in one consistent read; `at` is the last run seen, or the time."""
@@ -56,7 +62,8 @@ class PostgresWarehouse(FileRecords):
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
-        self.make_room(())
+        if not self._is_made():
+            self.make_room(())
         handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
         with self._reading() as connection:
             left = select(content.CONTENT.c.run).where(content.CONTENT.c.run.is_not(None)).distinct()
