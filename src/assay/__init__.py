@@ -11,7 +11,7 @@ _HOMES = {
     "assay.model.rows": ("free", "groups", "lookup", "same", "times"),
     "assay.model.rule": ("rule",),
     "assay.model.run": ("Run", "RunResult"),
-    "assay.model.files": ("csv", "parquet"),
+    "assay.model.files": ("csv", "dataframe", "parquet"),
     "assay.model.table": ("Table", "View", "table", "view"),
     "assay.model.write": ("Append", "Merge", "Overwrite", "first_in_source", "latest"),
     "assay.migrating": ("migrate",),

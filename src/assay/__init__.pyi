@@ -9,6 +9,7 @@ from assay.model.errors import RunError as RunError
 from assay.model.errors import SourceError as SourceError
 from assay.model.errors import UsageError as UsageError
 from assay.model.files import csv as csv
+from assay.model.files import dataframe as dataframe
 from assay.model.files import parquet as parquet
 from assay.model.pipeline import Pipeline as Pipeline
 from assay.model.rows import free as free

@@ -31,6 +31,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/cli/proving.py::prove": "`assay --help` must not load what parses SQL",
         "src/assay/cli/proving.py::crashtest": "`assay --help` must not load what starts processes",
         "src/assay/sources/looks.py::_parquet": "a run that reads no Parquet need not load what looks at it",
+        "src/assay/sources/looks.py::_dataframes": "a run that reads no data frame need not load what looks at it",
         "src/assay/queries.py::_rows": _WHEN_USED,
         "src/assay/queries.py::profile": _WHEN_USED,
         "src/assay/queries.py::diff": _WHEN_USED,

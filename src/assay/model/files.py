@@ -1,11 +1,11 @@
-"""Files as sources, as they are declared: delimited text, Parquet, and rows that were read once."""
+"""Files as sources, as they are declared: text, Parquet, data frames that become such, and rows that were read once."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from assay.model.errors import DeclarationError
 from assay.model.schema import Schema, canonical_type
@@ -67,6 +67,29 @@ class Parquet:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFrame:
+    """The data frame that a function returns, of any library that narwhals knows; it is one slice, named as the source.
+
+    It is written as a Parquet file when a run looks at its sources, and read as one is from then on.
+    """
+
+    load: Callable[[], Any]
+    columns: Mapping[str, str]
+    """Name in the frame -> SQL type. Other columns of the frame are left out."""
+    path: ClassVar[str] = ""
+    mirror: ClassVar[bool] = False
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return with_system_columns(self.columns)
+
+    def at(self, path: str) -> Parquet:
+        """Return the source, read from Parquet files."""
+        return Parquet(path, self.columns)
+
+
+@dataclass(frozen=True, slots=True)
 class Frozen:
     """Rows of any source as they were read once: each comes with the position, file and date that it was given then."""
 
@@ -86,7 +109,9 @@ class Frozen:
         return replace(self, path=path)
 
 
-FileSource = Csv | Parquet | Frozen
+Columnar = Parquet | DataFrame
+"""Sources whose files are Parquet when they are read."""
+FileSource = Csv | Columnar | Frozen
 
 
 def csv(
@@ -140,3 +165,22 @@ def parquet(
         raise DeclarationError(f"{place}: damaged= is 'refuse' or 'quarantine', not {damaged!r}.")
     check_names(place, list(columns))
     return Parquet(path, {name: canonical_type(kind) for name, kind in columns.items()}, damaged, repeats, mirror)
+
+
+def dataframe(load: Callable[[], Any], *, columns: Mapping[str, str]) -> DataFrame:
+    """Declare a source whose rows are the data frame that a function returns: pandas, Polars, Arrow, DuckDB, ...
+
+    `load` takes no arguments; it is called when a run, or a plan, looks at its sources. A frame of the same content is
+    no news, another one takes the place of the one before. `columns` maps names in the frame to SQL types; a column
+    fits where each of its values is one of that type. Raises DeclarationError for no function, no columns or an unknown
+    type.
+    """
+    if not callable(load):
+        raise DeclarationError(
+            f"dataframe() takes a function that returns the frame, not {type(load).__name__}: dataframe(lambda: frame)."
+        )
+    place = f"dataframe({getattr(load, '__name__', type(load).__name__)})"
+    if not columns:
+        raise DeclarationError(f"{place} declares no columns: those of frames drift between runs.")
+    check_names(place, list(columns))
+    return DataFrame(load, {name: canonical_type(kind) for name, kind in columns.items()})

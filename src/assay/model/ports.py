@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from narwhals import LazyFrame
 
 from assay.model.data import DataFile, Manifest, TableMetadata
-from assay.model.files import Csv, Parquet
+from assay.model.files import Columnar, Csv
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
 from assay.model.run import NodeRun, RunResult, RunState
@@ -115,7 +115,7 @@ class Session(Protocol):
     def lines_left_out(self) -> int:
         """Return how many faults the last reading of a plain file found, and forget them."""
 
-    def open_parquet(self, source: Parquet, parts: Sequence[Slice]) -> Frame:
+    def open_parquet(self, source: Columnar, parts: Sequence[Slice]) -> Frame:
         """Read Parquet files of equal columns, which were found to fit."""
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 from assay.model.errors import DeclarationError
 from assay.model.schema import SYSTEM_PREFIX, Schema
@@ -31,7 +31,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> str:
-        """Where that is, as users write it."""
+        """Where that is, as users write it; empty where it has no place."""
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -45,7 +45,7 @@ class Source(Protocol):
     def schema(self) -> Schema:
         """The declared columns, and then those that assay adds to every row."""
 
-    def at(self, path: str) -> Self:
+    def at(self, path: str) -> Source:
         """Return the source, read from another place."""
 
 

@@ -87,7 +87,7 @@ class Embedded:
         """
         began = time.monotonic()
         run = resumable(pipeline, self.warehouse.newest(pipeline.name))
-        pipeline = pipeline.reading(run.plan["paths"])
+        pipeline = pipeline.reading({name: path for name, path in run.plan["paths"].items() if path})
         traced = trace(pipeline, self.engine)
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)

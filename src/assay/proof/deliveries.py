@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, assert_never, cast
 
-from assay.model.files import Csv, FileSource, Frozen, Parquet
-from assay.sources import files, parquet
+from assay.model.files import Csv, DataFrame, FileSource, Frozen, Parquet
+from assay.sources import looks, parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def copied(sources: Mapping[str, FileSource], base: Path, to: Path) -> Deliverie
     """
     before, now = {}, {}
     for name, source in sources.items():
-        found = files.find(source, base)
+        found = looks.deliveries(name, source, base)
         for each in found:
             _copy(Path(each.identity.path), to / "now" / name / each.name)
         kept = found[:-1]
@@ -57,7 +57,7 @@ def _first_half(source: FileSource, path: Path, to: Path) -> None:
     match source:
         case Csv(encoding=encoding):
             _first_half_of_lines(path, to, encoding)
-        case Parquet() | Frozen():
+        case Parquet() | DataFrame() | Frozen():
             parquet.write_first_half(path, to)
         case _:
             assert_never(source)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.model.data import DataFile
-from assay.model.files import Parquet
+from assay.model.files import Columnar
 from assay.model.ports import Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.source import Slice
@@ -27,7 +27,7 @@ _TOGETHER_FILES = 500
 def read_parquet(work: Work, name: str, parts: Sequence[Slice], session: Session, attempt: int) -> dict[str, Read]:
     """Read deliveries of a source; those that are damaged go to the quarantine as a whole."""
     source = work.pipeline.sources[name]
-    assert isinstance(source, Parquet), "other files are read one by one"
+    assert isinstance(source, Columnar), "other files are read one by one"
     damaged = work.plan.sources[name].damaged
     found: dict[str, Read] = {}
     alike: dict[tuple[tuple[str, str], ...], list[Slice]] = defaultdict(list)
@@ -46,7 +46,7 @@ def read_parquet(work: Work, name: str, parts: Sequence[Slice], session: Session
 
 
 def _rows(
-    work: Work, name: str, source: Parquet, parts: Sequence[Slice], session: Session, attempt: int
+    work: Work, name: str, source: Columnar, parts: Sequence[Slice], session: Session, attempt: int
 ) -> dict[str | None, tuple[DataFile, ...]]:
     """Return the staged files of each slice."""
     to = replace(destination(work, name, attempt), slices={part.number: part.name for part in parts})

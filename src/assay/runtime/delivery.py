@@ -30,6 +30,8 @@ class SourcePlan:
     reason: str
     damaged: Mapping[str, str] = field(default_factory=dict)
     """Of the slices to be read, those that go to the quarantine as a whole, and why."""
+    held: tuple[object, ...] = ()
+    """What keeps the files that data frames were written to, as long as the plan is used."""
 
     @property
     def changes(self) -> bool:
@@ -61,7 +63,7 @@ def _delivered(
     known = {part.name: part for part in state.slices.get(dataset, ())}
     version = state.versions.get(dataset)
     reread = options.full or (version is not None and version.fingerprint != fingerprint)
-    found = [files.identify(d, None if reread else known.get(d.name)) for d in files.find(source, folder)]
+    found = [files.identify(d, None if reread else known.get(d.name)) for d in looks.deliveries(name, source, folder)]
     undone = frozenset() if options.redo else state.undone.get(dataset, frozenset())
     left_out = [d.name for d in found if (d.name, d.identity.sha256) in undone]
     found = [d for d in found if d.name not in left_out]
@@ -83,7 +85,8 @@ def _delivered(
     reason = _reason(fresh, known, gone, reread=reread)
     if left_out:
         reason += f"; {', '.join(left_out)} was undone and stays out (--redo loads it again)"
-    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, reason, damaged)
+    held = tuple(d.held for d in fresh)
+    return SourcePlan(slices, frozenset(d.name for d in fresh), gone, reason, damaged, held)
 
 
 def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:
@@ -207,8 +210,8 @@ def _refuse_emptied(
         if before is not None and before.rows and not looks.has_rows(source, path):
             what = damaged.get(delivery.name, "has no rows")
             raise SourceError(
-                f"{path}: {what}, though {before.rows:,} were delivered under this name, and would take them away. "
-                "Deliver it again, or allow it by --allow-empty."
+                f"{delivery.place}: {what}, though {before.rows:,} were delivered under this name, and would take them "
+                "away. Deliver it again, or allow it by --allow-empty."
             )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from assay.model.check import Verdict
 from assay.model.data import DataFile, Manifest
 from assay.model.errors import SourceError
-from assay.model.files import Parquet
+from assay.model.files import Columnar
 from assay.model.ledger import Ledger
 from assay.model.ports import Session
 from assay.model.run import NodeRun
@@ -73,7 +73,7 @@ def _refuse_changed(parts: list[Slice]) -> None:
 
 
 def _read(work: Work, name: str, parts: list[Slice], session: Session, attempt: int) -> dict[str, Read]:
-    if isinstance(work.pipeline.sources[name], Parquet):
+    if isinstance(work.pipeline.sources[name], Columnar):
         return read_parquet(work, name, parts, session, attempt)
     slices = work.plan.sources[name].slices
     return {p.name: read_file(work, name, p, session, attempt, without=_mended(slices, p.name)) for p in parts}

@@ -13,7 +13,7 @@ from narwhals import col, sum_horizontal
 
 from assay.model.data import DataFile
 from assay.model.errors import TableError
-from assay.model.files import Csv, Frozen, Parquet
+from assay.model.files import Csv, DataFrame, Frozen, Parquet
 from assay.model.ports import Destination, Frame, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
@@ -54,7 +54,7 @@ def read_file(work: Work, name: str, part: Slice, session: Session, attempt: int
             file = DataFile(part.identity.path, part.rows, part.identity.size)
             frame = session.scan("", [file], to.schema, name)
             return Read(session.write(frame, to), ())
-        case Parquet():
+        case Parquet() | DataFrame():
             raise AssertionError("Parquet files are read many at a time")
         case other:
             raise AssertionError(f"{type(other).__name__} has no files")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from assay.model.errors import SourceError
@@ -23,6 +23,13 @@ class Delivery:
 
     name: str
     identity: FileIdentity
+    held: object = None
+    """What keeps the file of a data frame in being."""
+
+    @property
+    def place(self) -> str:
+        """How errors name it."""
+        return f"source {self.name!r}" if self.held else self.identity.path
 
 
 def find(source: Source, base: Path) -> list[Delivery]:
@@ -58,7 +65,7 @@ def identify(delivery: Delivery, known: Slice | None) -> Delivery:
     """
     now = delivery.identity
     if known is not None and _untouched(now, known):
-        return Delivery(delivery.name, _with_hash(now, known.identity.sha256))
+        return replace(delivery, identity=replace(now, sha256=known.identity.sha256))
     try:
         with Path(now.path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -68,7 +75,7 @@ def identify(delivery: Delivery, known: Slice | None) -> Delivery:
         with opened(now.path) as unpacked:
             while unpacked.read(CHUNK):
                 pass
-    return Delivery(delivery.name, _with_hash(now, digest))
+    return replace(delivery, identity=replace(now, sha256=digest))
 
 
 def unchanged_since(identity: FileIdentity) -> bool:
@@ -98,10 +105,6 @@ def _stat(path: Path) -> FileIdentity:
     if path.is_dir():
         raise SourceError(f"{path}: is a folder; name a file, or a pattern such as {path.name}/*.csv.")
     return FileIdentity(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, "")
-
-
-def _with_hash(identity: FileIdentity, sha256: str) -> FileIdentity:
-    return FileIdentity(identity.path, identity.size, identity.mtime_ns, identity.ctime_ns, identity.inode, sha256)
 
 
 def _untouched(now: FileIdentity, known: Slice) -> bool:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import assert_never
 
-from assay.model.files import Csv, FileSource, Frozen, Parquet
-from assay.sources import lines
+from assay.model.files import Csv, DataFrame, FileSource, Frozen, Parquet
+from assay.sources import files, lines
+
+
+def deliveries(name: str, source: FileSource, base: Path) -> list[files.Delivery]:
+    """Return what a source of this name delivers now; sha256 is left empty, and relative paths count from `base`.
+
+    Raises SourceError for a path that is missing, a folder, or no match, and for a frame that is not as declared.
+    """
+    if isinstance(source, DataFrame):
+        return [_dataframes().deliver(name, source)]
+    return files.find(source, base)
 
 
 def damage_of(source: FileSource, path: str) -> str | None:
@@ -21,7 +32,7 @@ def damage_of(source: FileSource, path: str) -> str | None:
         case Parquet():
             found: str | None = _parquet().damage_of(source, path)
             return found
-        case Frozen():
+        case DataFrame() | Frozen():
             return None
         case _:
             assert_never(source)
@@ -32,7 +43,7 @@ def has_rows(source: FileSource, path: str) -> bool:
     match source:
         case Csv():
             return lines.has_rows(source, path)
-        case Parquet():
+        case Parquet() | DataFrame():
             return bool(_parquet().has_rows(path))
         case Frozen():
             return True
@@ -49,3 +60,9 @@ def _parquet() -> ModuleType:
     from assay.sources import parquet
 
     return parquet
+
+
+def _dataframes() -> ModuleType:
+    from assay.sources import dataframes
+
+    return dataframes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from assay.engines.duckdb import quoting
-from assay.model.files import Parquet
+from assay.model.files import Columnar
 from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, Slice
 
 _PATH = "_assay_path"
 
 
-def files_query(source: Parquet, parts: Sequence[Slice]) -> str:
+def files_query(source: Columnar, parts: Sequence[Slice]) -> str:
     """Return a SELECT of files with equal columns, which were found to fit; row numbers are those of each file."""
     columns = ", ".join(f"cast({quoting.name(c)} as {kind}) as {quoting.name(c)}" for c, kind in source.columns.items())
     first = _of_file(parts, lambda part: f"{part.number << SLICE_BIT}::bigint")

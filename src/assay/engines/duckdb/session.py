@@ -17,7 +17,7 @@ from assay.engines.duckdb.rejects import apart_query, quarantined_query
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
 from assay.model.errors import TableError
-from assay.model.files import Csv, Parquet
+from assay.model.files import Columnar, Csv
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
@@ -166,7 +166,7 @@ class DuckDbSession:
             self._cursor.execute(f"drop table {table}")
         return int(count)
 
-    def open_parquet(self, source: Parquet, parts: Sequence[Slice]) -> Frame:
+    def open_parquet(self, source: Columnar, parts: Sequence[Slice]) -> Frame:
         """Read Parquet files of equal columns, which were found to fit."""
         return _frame(self._cursor.sql(parquet_reader.files_query(source, parts)))
 
