@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def logical_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server whose log tells changes, as no warehouse needs it."""
+    folder = tmp_path_factory.mktemp("logical") / "server"
+    with embedded(folder) as url, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("alter system set wal_level = logical")
+    with embedded(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def _numbers() -> Iterator[int]:
     return count(1)
 
@@ -50,10 +61,22 @@ def _numbers() -> Iterator[int]:
 @pytest.fixture
 def postgres_url(postgres_server: str, _numbers: Iterator[int]) -> Iterator[str]:
     """The address of a database with nothing in it, which goes with the test."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres_server.replace("+psycopg", ""), autocommit=True) as connection:
+    with _database(postgres_server, f"test_{next(_numbers)}") as url:
+        yield url
+
+
+@pytest.fixture
+def logical_url(logical_server: str, _numbers: Iterator[int]) -> Iterator[str]:
+    """The address of such a database on the server whose log tells changes; its slots go with it."""
+    with _database(logical_server, f"test_{next(_numbers)}") as url:
+        yield url
+
+
+@contextmanager
+def _database(server: str, name: str) -> Iterator[str]:
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f"create database {name}")
-        yield postgres_server.replace("/assay?", f"/{name}?")
+        yield server.replace("/assay?", f"/{name}?")
         connection.execute(f"drop database {name} with (force)")
 
 
