@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "assay.model.database": ("postgres", "relation"),
     "assay.model.errors": ("AssayError", "DeclarationError", "RunError", "SourceError", "UsageError"),
     "assay.model.pipeline": ("Pipeline",),
     "assay.model.rows": ("free", "groups", "lookup", "same", "times"),

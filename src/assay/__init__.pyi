@@ -3,6 +3,8 @@
 from assay.mending import export as export
 from assay.mending import replay as replay
 from assay.migrating import migrate as migrate
+from assay.model.database import postgres as postgres
+from assay.model.database import relation as relation
 from assay.model.errors import AssayError as AssayError
 from assay.model.errors import DeclarationError as DeclarationError
 from assay.model.errors import RunError as RunError

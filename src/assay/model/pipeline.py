@@ -11,6 +11,7 @@ from typing import Any
 
 from assay.model import graph
 from assay.model.check import Reconciles, References
+from assay.model.database import Database, PostgresTable
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import FileSource
 from assay.model.rows import Groups, Lookup
@@ -94,6 +95,19 @@ class Pipeline:
     def files(self) -> dict[str, FileSource]:
         """The sources that are files, by name."""
         return {name: source for name, source in self.sources.items() if isinstance(source, FileSource)}
+
+    @property
+    def databases(self) -> dict[Database, dict[str, PostgresTable]]:
+        """The sources that are tables of a database, by database and name."""
+        found: dict[Database, dict[str, PostgresTable]] = {}
+        for name, source in self.sources.items():
+            if isinstance(source, PostgresTable):
+                found.setdefault(source.database, {})[name] = source
+        return found
+
+    def together(self, source: str) -> tuple[str, ...]:
+        """Return the sources that are read in one snapshot with one of them, in their order: it may be alone."""
+        return next((tuple(tables) for tables in self.databases.values() if source in tables), (source,))
 
     def reading(self, paths: Mapping[str, str]) -> Pipeline:
         """Return the pipeline with some sources read from other paths."""

@@ -53,6 +53,19 @@ class Rejects:
     """Those that the rows may be of: they tell the lines that rows stand in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """Rows of a database in a file, as its COPY writes them, with one more value behind each: see `Session`."""
+
+    path: str
+    part: Slice
+    """The slice that they are of."""
+    numbered: int
+    """How many rows of the slice have been given a number before."""
+    longest: int
+    """Bytes of the longest row."""
+
+
 class Session(Protocol):
     """One worker's own place in an engine: frames of two sessions cannot be mixed."""
 
@@ -117,6 +130,14 @@ class Session(Protocol):
 
     def open_parquet(self, source: Columnar, parts: Sequence[Slice]) -> Frame:
         """Read Parquet files of equal columns, which were found to fit."""
+
+    def open_spool(self, spooled: Spooled, columns: Mapping[str, str]) -> Frame:
+        """Read rows of a database, with their columns in these types, and those that assay adds to every row.
+
+        `_assay_unchanged` has the names of columns that a row does not bring, as a JSON array, or nothing. For a type
+        that does not hold all that a database may, `_assay_unfit_<column>` tells where it does not, and
+        `_assay_text_<column>` has what is there.
+        """
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
         """Read a file whose lines begin with record and line number.

@@ -71,8 +71,8 @@ class NodeRun:
     quarantine: tuple[str, ...] = ()
     unaccounted: int = 0
     """Rows that went in and did not come out, of a table whose grain states no equation."""
-    views: tuple[NodeRun, ...] = ()
-    """Views that were only found to be needed by this node, and computed with it."""
+    along: tuple[NodeRun, ...] = ()
+    """What was done with this node: views that it was found to need, sources that are read in one snapshot with it."""
     traceback: str | None = field(default=None, repr=False)
     """Of the error; for people who look for its cause, so that it is told on request and not recorded."""
 
@@ -85,7 +85,7 @@ class NodeRun:
 
     @classmethod
     def from_json(cls, name: str, body: Mapping[str, Any]) -> NodeRun:
-        """Return what `to_json` was made of, but for views and quarantined files, which have their own."""
+        """Return what `to_json` was made of, but for what was done along, and files of the quarantine."""
         plain = ("returned", "rejected", "deduplicated", "written", "inserted", "updated", "unchanged", "deleted")
         totals = tuple(
             ControlTotal(t["total"], t["went_in"], t["came_out"], agrees=t["agrees"]) for t in body["totals"]

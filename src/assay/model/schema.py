@@ -136,6 +136,10 @@ class Schema:
         """Return the schema with the named columns left out."""
         return Schema(tuple(column for column in self.columns if column.name not in names))
 
+    def plus(self, name: str, kind: str) -> Schema:
+        """Return the schema with one more column."""
+        return Schema((*self.columns, Column(name, kind, self.highest_id + 1)))
+
     def following(self, earlier: Schema | None, next_id: int) -> Schema:
         """Take over the ids of the earlier schema's columns (same name, same type); number new ones from next_id.
 

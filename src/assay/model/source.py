@@ -18,6 +18,8 @@ EXTRACTED_ON = "_assay_extracted_on"
 
 LINE = "_assay_line"
 REASONS = "_assay_reasons"
+UNCHANGED = "_assay_unchanged"
+"""VARCHAR: the names of columns that a change of a row does not bring, as a JSON array."""
 
 PART_BIT = 36
 SLICE_BIT = 41
@@ -52,6 +54,16 @@ class Source(Protocol):
 def with_system_columns(columns: Mapping[str, str]) -> Schema:
     """Return the declared columns, and then those that assay adds to every row."""
     return Schema.of([*columns.items(), *SYSTEM_COLUMNS.items()])
+
+
+def unfit(name: str) -> str:
+    """Return the column that tells whether a value of a database does not fit the type of its column."""
+    return f"{SYSTEM_PREFIX}unfit_{name}"
+
+
+def as_text(name: str) -> str:
+    """Return the column that has such a value as the server wrote it."""
+    return f"{SYSTEM_PREFIX}text_{name}"
 
 
 def check_names(place: str, names: Sequence[str]) -> None:
@@ -103,6 +115,8 @@ class Slice:
     mends: str | None = None
     """The slice of which this one mends some lines."""
     mended_lines: tuple[int, ...] = ()
+    watermark: str | None = None
+    """Of a table of a database: how far it has been read."""
 
 
 @dataclass(frozen=True, slots=True)

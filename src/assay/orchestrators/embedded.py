@@ -196,7 +196,7 @@ class Embedded:
 
 def _run_nodes(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], tell: Observer) -> None:
     """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
-    reads: dict[str, set[str]] = {name: set() for name in work.plan.sources}
+    reads: dict[str, set[str]] = {name: _ahead(work, name) for name in work.plan.sources}
     for name, node in work.pipeline.nodes.items():
         reads[name] = {read for read in node.upstream if read in work.plan.steps}
     sorter = TopologicalSorter(reads)
@@ -206,7 +206,10 @@ def _run_nodes(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun
         try:
             while sorter.is_active():
                 for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
-                    if (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
+                    if name in nodes and name in work.plan.sources:
+                        # It was read along with the first of its database.
+                        sorter.done(name)
+                    elif (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
                         _end(work, settled, nodes, tell)
                         sorter.done(name)
                     else:
@@ -220,6 +223,12 @@ def _run_nodes(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun
             pool.shutdown(wait=False, cancel_futures=True)
             work.engine.interrupt()
             raise
+
+
+def _ahead(work: Work, source: str) -> set[str]:
+    """Return the source that brings another along, as they are read in one snapshot: the first of its database."""
+    first = next(name for name in work.pipeline.together(source) if name in work.plan.sources)
+    return {first} - {source}
 
 
 def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun]) -> NodeRun | None:
@@ -240,7 +249,7 @@ def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
 
 
 def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
-    for done in (*node.views, node):
+    for done in (*node.along, node):
         nodes[done.name] = done
         tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
 

@@ -14,7 +14,8 @@ from assay.model.table import Table
 from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Append, Merge
 from assay.runtime.work import Work
 
-_WAS = "_assay_was_"
+WAS = "_assay_was_"
+"""Begins the names of published columns beside new ones."""
 _FOUND = "_assay_found"
 _DIFFERS = "_assay_differs"
 _MOVED = "_assay_moved"
@@ -86,15 +87,15 @@ def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, bef
     was = before.frame.select(
         *table.key,
         lit(value=True).alias(_FOUND),
-        *(col(c.name).alias(_WAS + c.name) for c in shared if c.name not in table.key),
+        *(col(c.name).alias(WAS + c.name) for c in shared if c.name not in table.key),
     )
     joined = rows.join(was, on=list(table.key), how="left").with_columns(col(_FOUND).fill_null(value=False))
     surrogate = table.write.surrogate if isinstance(table.write, Merge) else None
     business = [c for c in shared if not c.is_system and c.name not in (*table.key, *STAMPS, surrogate)]
     system = [c for c in shared if (c.is_system or c.name == surrogate) and c.name not in table.key]
     same_business = _pairs(stored.without(*STAMPS)) == _pairs(before.schema.without(*STAMPS))
-    differs = _any_distinct(business) if same_business else lit(value=True)
-    moved = _any_distinct(system) & ~differs
+    differs = any_distinct(business) if same_business else lit(value=True)
+    moved = any_distinct(system) & ~differs
     held = session.hold(
         joined.with_columns((col(_FOUND) & differs).alias(_DIFFERS), (col(_FOUND) & moved).alias(_MOVED))
     )
@@ -121,12 +122,13 @@ def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) ->
     now = lit(work.stamp)
     if CREATED_AT not in shared or UPDATED_AT not in shared:
         return flagged.with_columns(now.alias(CREATED_AT), now.alias(UPDATED_AT))
-    created = when(col(_FOUND)).then(col(_WAS + CREATED_AT)).otherwise(now)
-    updated = when(col(_FOUND) & ~col(_DIFFERS)).then(col(_WAS + UPDATED_AT)).otherwise(now)
+    created = when(col(_FOUND)).then(col(WAS + CREATED_AT)).otherwise(now)
+    updated = when(col(_FOUND) & ~col(_DIFFERS)).then(col(WAS + UPDATED_AT)).otherwise(now)
     return flagged.with_columns(created.alias(CREATED_AT), updated.alias(UPDATED_AT))
 
 
-def _any_distinct(columns: Sequence[Column]) -> Expr:
+def any_distinct(columns: Sequence[Column]) -> Expr:
+    """Return whether any column differs from the one beside it that was published: IS DISTINCT FROM."""
     if not columns:
         return lit(value=False)
     return nw.any_horizontal(*(_distinct(c) for c in columns), ignore_nulls=True)
@@ -134,7 +136,7 @@ def _any_distinct(columns: Sequence[Column]) -> Expr:
 
 def _distinct(column: Column) -> Expr:
     """IS DISTINCT FROM: null equals null, and DOUBLE within 1e-9 of its size."""
-    now, was = col(column.name), col(_WAS + column.name)
+    now, was = col(column.name), col(WAS + column.name)
     differs = now != was
     if column.type in ("DOUBLE", "REAL"):
         size = nw.max_horizontal(now.abs(), was.abs())

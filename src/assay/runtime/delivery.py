@@ -32,6 +32,10 @@ class SourcePlan:
     """Of the slices to be read, those that go to the quarantine as a whole, and why."""
     held: tuple[object, ...] = ()
     """What keeps the files that data frames were written to, as long as the plan is used."""
+    surely: bool = True
+    """Whether it is known that anything has changed, and not only that it is to be looked."""
+    whole: bool = False
+    """Whether all of a database's table is to be read, whatever has been read of it."""
 
     @property
     def changes(self) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import time
 from dataclasses import replace
+from functools import partial
 from traceback import format_exception
 
 import stamina
 
+from assay.model.database import PostgresTable
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
@@ -37,15 +39,18 @@ def execute(work: Work, name: str) -> NodeRun:
         raise
     except Exception as error:
         done = _failed(name, step.reason, error)
-    done = replace(
-        done,
+    told = partial(
+        replace,
         attempts=len(retried) + 1,
         retried=tuple(retried),
         started_at=started,
         # The clock may have been set meanwhile.
         ended_at=started + dt.timedelta(seconds=time.monotonic() - began),
     )
-    work.warehouse.record_node(work.handle, done)
+    along = tuple(told(each) if each.name in work.pipeline.sources else each for each in done.along)
+    done = told(done, along=along)
+    for each in (done, *(each for each in along if each.name in work.pipeline.sources)):
+        work.warehouse.record_node(work.handle, each)
     return done
 
 
@@ -93,12 +98,20 @@ def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:
 
 
 def _once(work: Work, name: str, attempt: int) -> NodeRun:
+    if isinstance(work.pipeline.sources.get(name), PostgresTable):
+        return _follow(work, name, attempt)
     with work.engine.session() as session:
         if name in work.pipeline.sources:
             return extract(work, name, session, attempt)
         if name in work.pipeline.views:
             return stage_view(work, name, session, attempt)
         return stage_table(work, name, session, attempt)
+
+
+def _follow(work: Work, name: str, attempt: int) -> NodeRun:
+    from assay.runtime.following import follow
+
+    return follow(work, name, attempt)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -49,12 +49,11 @@ def faults(pipeline: Pipeline, settings: Settings, node: NodeRun) -> list[str]:
         return [f"{node.name} failed{tries}: {node.error}"]
     if node.status not in ("written", "unchanged", "computed") or node.attempts == 0:
         return []
-    source = node.name in pipeline.sources
     ledger = node.ledger
     faults = imbalances(pipeline, node)
     # A file that is all bad is bad, however much was delivered before it. Of a table computed in part the rows that
     # stand count too: it is judged as a full run would.
-    rows = ledger.returned if source else max(ledger.returned, (node.rows or 0) + ledger.rejected)
+    rows = ledger.returned if node.name in pipeline.files else max(ledger.returned, (node.rows or 0) + ledger.rejected)
     share = ledger.rejected / rows if rows else 0.0
     own = pipeline.rejected_share
     allowed, where = (settings.rejected_share, "setting") if own is None else (own, "the pipeline's")

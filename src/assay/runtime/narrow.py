@@ -218,7 +218,7 @@ def _staged_delta(manifest: Manifest, planned: Version, *, is_source: bool) -> D
         return None
     if not manifest.removed:
         return Delta(manifest.added, only_new=True, schema=manifest.schema)
-    if is_source:
+    if is_source and not manifest.delta:
         # A slice has files of its own: all of its rows may have changed.
         left = tuple(file for file in planned.files if file.path in set(manifest.removed))
         return Delta((*left, *manifest.added), only_new=False, schema=manifest.schema)

@@ -14,7 +14,8 @@ from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.table import Table, View
-from assay.runtime.delivery import SourcePlan, plan_source
+from assay.runtime.databases import plan_sources
+from assay.runtime.delivery import SourcePlan
 from assay.runtime.period import Period, asked, period_of
 from assay.runtime.select import selected
 from assay.runtime.trace import Traced
@@ -77,12 +78,9 @@ def make_plan(
     """
     _check_owners(pipeline, state)
     chosen, named = selected(pipeline, options)
-    needed = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
-    sources = {
-        name: plan_source(pipeline, name, traced[name].fingerprint, state, options, folder)
-        for name in pipeline.sources
-        if name in needed
-    }
+    read = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
+    needed = {name for each in read for name in pipeline.together(each)}
+    sources = plan_sources(pipeline, needed, traced, state, options, folder)
     steps = {name: _source_step(name, found) for name, found in sources.items()}
     for name, node in pipeline.nodes.items():
         if name not in chosen:
@@ -131,7 +129,9 @@ def dataset_of(pipeline: Pipeline, name: str) -> str:
 
 
 def _source_step(name: str, found: SourcePlan) -> Step:
-    return Step(name, "run" if found.changes else "skip", found.reason)
+    if not found.changes:
+        return Step(name, "skip", found.reason)
+    return Step(name, "run" if found.surely else "maybe", found.reason)
 
 
 def _table_step(

@@ -14,7 +14,7 @@ from assay.model.ports import Warehouse
 from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.table import Table
-from assay.runtime.delivery import plan_source
+from assay.runtime.databases import plan_sources
 from assay.runtime.gate import faults, stops
 from assay.runtime.plan import Plan, dataset_of
 from assay.runtime.record import from_record, published
@@ -74,6 +74,10 @@ def resumption(
             raise _refused(run, f"{name} was computed before its function or declaration changed")
         kept[name] = node
         datasets |= set(staged)
+    for name in [each for each in kept if not set(pipeline.together(each)) & set(plan.sources) <= kept.keys()]:
+        # What is read in one snapshot is read again together.
+        del kept[name]
+        datasets -= set(_datasets(pipeline, name))
     return Resumption(pipeline, _looked_at_again(plan, pipeline, traced, kept, settings), kept, frozenset(datasets))
 
 
@@ -108,11 +112,8 @@ def _looked_at_again(
 ) -> Plan:
     """Plan the sources that were not loaded anew: their files may have been mended."""
     folder = Path(settings.folder)
-    again = {
-        name: plan_source(pipeline, name, traced[name].fingerprint, plan.state, plan.options, folder)
-        for name in plan.sources
-        if plan.steps[name].action != "skip" and name not in kept
-    }
+    names = {name for name in plan.sources if plan.steps[name].action != "skip" and name not in kept}
+    again = plan_sources(pipeline, names, traced, plan.state, plan.options, folder)
     return replace(plan, sources={**plan.sources, **again})
 
 

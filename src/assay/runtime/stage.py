@@ -42,7 +42,7 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
     )
     manifest = _manifest(work, node, attempt, schema, found.versions)
     work.warehouse.record(work.handle, replace(manifest, dataset=dataset, added=files))
-    return NodeRun(name, "computed", work.plan.steps[name].reason, rows, ledger, views=views)
+    return NodeRun(name, "computed", work.plan.steps[name].reason, rows, ledger, along=views)
 
 
 def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
@@ -57,7 +57,7 @@ def stage_table(work: Work, name: str, session: Session, attempt: int) -> NodeRu
         views += _complete_views(work, table, scope, session, attempt)
         staged = _stage(work, table, session, attempt, scope)
         if staged is not None:
-            return replace(staged, views=tuple(views))
+            return replace(staged, along=tuple(views))
     raise AssertionError("the last scope is everything, which always serves")
 
 
@@ -115,7 +115,7 @@ def _complete_views(work: Work, node: Node, scope: Scope, session: Session, atte
         whole = scope.mode != "new" or name not in scope.deltas
         if name in work.pipeline.views and whole and would_be(work, name) is None:
             done = stage_view(work, name, session, attempt, complete=True)
-            computed += [*done.views, replace(done, views=())]
+            computed += [*done.along, replace(done, along=())]
     return tuple(computed)
 
 

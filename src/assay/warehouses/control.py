@@ -123,6 +123,7 @@ SLICES = Table(
     Column("header", JSON, nullable=False),
     Column("mends", String),
     Column("mended_lines", JSON, nullable=False),
+    Column("watermark", String),
     Column("added_seq", BigInteger, nullable=False),
     Column("removed_seq", BigInteger),
     UniqueConstraint("dataset", "name", "added_seq"),

@@ -97,6 +97,7 @@ def slice_to_row(dataset: str, part: Slice, seq: int) -> dict[str, Any]:
         "header": part.header,
         "mends": part.mends,
         "mended_lines": part.mended_lines,
+        "watermark": part.watermark,
         "added_seq": seq,
     }
 
@@ -115,4 +116,5 @@ def slice_from_row(row: RowMapping) -> Slice:
         header=tuple(row["header"]),
         mends=row["mends"],
         mended_lines=tuple(row["mended_lines"]),
+        watermark=row["watermark"],
     )

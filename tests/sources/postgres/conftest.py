@@ -1,4 +1,4 @@
-"""A follower of a database with nothing in it."""
+"""A database of its own for each test: a shop's, or one with nothing in it that is followed by its changes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ from pathlib import Path
 import pytest
 
 from tests.sources.postgres.following import Follower, connected
+from tests.sources.postgres.shop import SCHEMA, Shop
 
 
 @pytest.fixture
 def follower(logical_url: str, tmp_path: Path) -> Iterator[Follower]:
+    """What follows a database with nothing in it by its changes."""
     with connected(logical_url) as connection:
         yield Follower(connection, tmp_path)
+
+
+@pytest.fixture
+def shop(postgres_url: str, tmp_path: Path) -> Shop:
+    """A shop with three orders that were made a day ago."""
+    shop = Shop(postgres_url.replace("+psycopg", ""), tmp_path / "lake")
+    shop.execute(
+        *SCHEMA.strip().split(";\n"),
+        "insert into customers select n, 'customer ' || n, now() - interval '1 day' from generate_series(1, 3) n",
+        "insert into orders select n, n, 'open', n * 1.5, null, now() - interval '1 day' from generate_series(1, 3) n",
+    )
+    return shop

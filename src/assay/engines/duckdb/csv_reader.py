@@ -31,7 +31,7 @@ def plain_query(source: Csv, header: Sequence[str], part: Slice, newline: str) -
     """
     place = _places(header)
     read = _read_csv(source, part.identity.path, _texts(header), newline, header=True)
-    unfit = " or ".join(_misfit(place[name], kind) for name, kind in source.columns.items())
+    unfit = " or ".join(misfit(place[name], kind) for name, kind in source.columns.items())
     number = f"case when {unfit} then null else {part.number << SLICE_BIT}::bigint + n end"
     return (
         f"select {_typed(source, place)}, {number} as {POSITION}, {_delivery(part)} "
@@ -48,7 +48,7 @@ def mended_query(source: Csv, header: Sequence[str], part: Slice, path: str) -> 
     columns = {"n": "BIGINT", LINE: "BIGINT", _BAD_BYTES: "BIGINT"} | _texts(header)
     read = _read_csv(source, path, columns, "\n", header=False)
     reasons = ", ".join(
-        f"case when {_misfit(place[name], kind)} then {_reason(name, place[name], kind)} end"
+        f"case when {misfit(place[name], kind)} then {_reason(name, place[name], kind)} end"
         for name, kind in source.columns.items()
     )
     found = f"list_filter([{reasons}], lambda x: x is not null)"
@@ -102,7 +102,7 @@ def _delivery(part: Slice) -> str:
     return f"{quoting.text(part.name)} as {SOURCE_FILE}, date {quoting.text(part.extracted_on)} as {EXTRACTED_ON}"
 
 
-def _misfit(column: str, kind: str) -> str:
+def misfit(column: str, kind: str) -> str:
     """Return a condition that is true for a text that is not exactly a value of the type.
 
     The engine's own casts round 1.5 to a whole number, cut digits behind the point, drop the time from a date and the

@@ -12,16 +12,16 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from assay.engines.duckdb import comparing, csv_reader, parquet_reader, quoting, spelling
+from assay.engines.duckdb import comparing, quoting, spelling
 from assay.engines.duckdb.rejects import apart_query, quarantined_query
+from assay.engines.duckdb.source_reader import SourceReader
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
 from assay.model.errors import TableError
-from assay.model.files import Columnar, Csv
 from assay.model.ports import Destination, Frame, Rejects
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
-from assay.model.source import POSITION, SLICE_BIT, Slice
+from assay.model.source import POSITION, SLICE_BIT
 from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
@@ -29,11 +29,11 @@ _SLICE = "_assay_slice"
 _BEGINS_WITH = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*with\b", re.IGNORECASE | re.DOTALL)
 
 
-class DuckDbSession:
+class DuckDbSession(SourceReader):
     """A cursor of the engine; frames of two sessions cannot be mixed."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
+        super().__init__(cursor)
         self._held = 0
         self._names: set[str] = set()
 
@@ -154,31 +154,6 @@ class DuckDbSession:
     def rejected_apart(self, rejected: Frame, keys: Frame, kinds: Schema) -> Frame:
         """Return the rows of the quarantine that have none of the keys, whose columns are of these types."""
         return _frame(self._cursor.sql(apart_query(_relation(rejected), _relation(keys), kinds)))
-
-    def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
-        """Read a plain delimited file; a row that does not fit its declared types has no position."""
-        return _frame(self._cursor.sql(csv_reader.plain_query(source, header, part, newline)))
-
-    def lines_left_out(self) -> int:
-        """Return how many faults the last reading of a plain file found, and forget them."""
-        ((count,),) = self._cursor.execute(f"select count(*) from {csv_reader.REJECT_ERRORS}").fetchall()
-        for table in (csv_reader.REJECT_ERRORS, csv_reader.REJECT_SCANS):
-            self._cursor.execute(f"drop table {table}")
-        return int(count)
-
-    def open_parquet(self, source: Columnar, parts: Sequence[Slice]) -> Frame:
-        """Read Parquet files of equal columns, which were found to fit."""
-        return _frame(self._cursor.sql(parquet_reader.files_query(source, parts)))
-
-    def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:
-        """Read a file whose lines begin with record and line number, with the reasons of rows that do not fit."""
-        return _frame(self._cursor.sql(csv_reader.mended_query(source, header, part, path)))
-
-    def open_json_lines(self, path: str, schema: Schema) -> Frame:
-        """Read a file of one JSON object a line."""
-        columns = quoting.struct({column.name: quoting.text(column.type) for column in schema})
-        options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {1 << 28}"
-        return _frame(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
 
 
 def _data_file(written: Sequence[Any], rows: int, to: Destination) -> DataFile:

@@ -1,1 +1,1 @@
-"""Reading a live PostgreSQL without gaps."""
+"""A PostgreSQL database as a source: what its tables are, and how each reading finds what has changed."""

@@ -1,0 +1,66 @@
+"""The SELECT that reads rows of a database, as COPY has written them, in their declared types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from assay.engines.duckdb import quoting
+from assay.engines.duckdb.csv_reader import misfit
+from assay.model.ports import Spooled
+from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, UNCHANGED, as_text, unfit
+
+_SAFE = ("BOOLEAN", "INTEGER", "BIGINT", "REAL", "DOUBLE", "VARCHAR")
+"""Types of which the engine reads each text that a server writes, and each as it is."""
+_LONGEST = 2_097_152
+"""Bytes of a row; the engine wants to be told of longer ones."""
+
+
+def spool_query(spooled: Spooled, columns: Mapping[str, str]) -> str:
+    """Return a SELECT of the columns in their types, with what assay adds to each row.
+
+    A column may hold what its type does not: `unfit(name)` is true then, and `as_text(name)` is what is there.
+    """
+    place = {name: f"c{n}" for n, name in enumerate(columns)}
+    typed = [f"{_typed(place[name], kind)} as {quoting.name(name)}" for name, kind in columns.items()]
+    doubtful = [name for name, kind in columns.items() if kind not in _SAFE]
+    told = [f"{_misfit(place[name], columns[name])} as {quoting.name(unfit(name))}" for name in doubtful]
+    told += [f"{place[name]} as {quoting.name(as_text(name))}" for name in doubtful]
+    first = (spooled.part.number << SLICE_BIT) + spooled.numbered
+    system = [
+        f"{first}::bigint + n as {POSITION}",
+        f"{quoting.text(spooled.part.name)} as {SOURCE_FILE}",
+        f"date {quoting.text(spooled.part.extracted_on)} as {EXTRACTED_ON}",
+        f"u as {UNCHANGED}",
+    ]
+    kinds = {place[name]: kind if kind in _SAFE else "VARCHAR" for name, kind in columns.items()} | {"u": "VARCHAR"}
+    numbered = f"(select row_number() over () as n, * from {_read(spooled, kinds)})"
+    return f"select {', '.join((*typed, *system, *told))} from {numbered}"
+
+
+def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
+    options = [
+        f"columns = {quoting.struct({name: quoting.text(kind) for name, kind in kinds.items()})}",
+        "auto_detect = false",
+        "header = false",
+        "delim = ','",
+        """quote = '"'""",
+        """escape = '"'""",
+        r"new_line = '\n'",
+        # Nothing is null, and what stands in quotes is a text, be it empty.
+        "nullstr = ''",
+        "allow_quoted_nulls = false",
+        "hive_partitioning = false",
+        "compression = 'none'",
+        f"max_line_size = {max(_LONGEST, spooled.longest + 1)}",
+    ]
+    return f"read_csv({quoting.path(spooled.path)}, {', '.join(options)})"
+
+
+def _typed(place: str, kind: str) -> str:
+    if kind in _SAFE:
+        return place
+    return f"unhex({place})" if kind == "BLOB" else f"try_cast({place} as {kind})"
+
+
+def _misfit(place: str, kind: str) -> str:
+    return "false" if kind in ("BLOB", "UUID") else misfit(place, kind)

@@ -1,0 +1,180 @@
+"""Tables of a PostgreSQL database as sources: which ones, and how each reading finds what has changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
+
+from assay.model.errors import DeclarationError, near_miss
+from assay.model.schema import Schema, canonical_type
+from assay.model.secrets import without_secrets
+from assay.model.source import check_names, with_system_columns
+
+Mode = Literal["full", "horizon", "xmin", "cdc"]
+"""full: all rows, each time. horizon: rows whose stamp is not older than any transaction that the last reading could
+not see. xmin: rows that were written by such transactions, whatever their stamps. cdc: the changes themselves."""
+
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_IDENTIFIER = re.compile(r'(?:"(?:[^"\0]|"")+"|[A-Za-z_][A-Za-z0-9_$]*)')
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A PostgreSQL database; all of its tables that a pipeline reads are read in one snapshot."""
+
+    url: str
+    """`env:NAME`, or an address without a password."""
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table of a database, as it is declared before it is known of which."""
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    updated: str | None
+    deletes: bool
+    mode: Mode | None
+    table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTable:
+    """The rows of a table of a PostgreSQL database, as it is now: the source follows it by its primary key."""
+
+    database: Database
+    relation: str
+    """As SQL writes it: `orders`, `sales.orders`, `"Sales"."Orders"`."""
+    columns: Mapping[str, str]
+    """Name in the table -> SQL type. Other columns are left out."""
+    key: tuple[str, ...] = ()
+    updated: str | None = None
+    """The column that every insert and update sets to the time of its transaction, for mode `horizon`."""
+    deletes: bool = False
+    """Whether each reading looks for rows that are gone, by their keys."""
+    mode: Mode = "full"
+    table: str | None = None
+    """The table, `<layer>_<entity>`, that readers see the rows as; None for a source that only tables read."""
+    mirror: bool = False
+
+    @property
+    def path(self) -> str:
+        """What the source is called where others have a path."""
+        return self.database.url
+
+    def at(self, path: str) -> Self:
+        """Return the source, read from another database."""
+        _check_address(f"{self.relation}", path)
+        return replace(self, database=replace(self.database, url=path))
+
+    @property
+    def schema(self) -> Schema:
+        """The declared columns, and then those that assay adds to every row."""
+        return with_system_columns(self.columns)
+
+
+def relation(
+    name: str,
+    *,
+    columns: Mapping[str, str],
+    key: str | Sequence[str] = (),
+    updated: str | None = None,
+    deletes: bool = False,
+    mode: Mode | None = None,
+    table: str | None = None,
+) -> Relation:
+    """Declare a table of a PostgreSQL database, for `postgres(url, tables={...})`.
+
+    Args:
+        name: as SQL writes it, with its schema where it is not `public`: `sales.orders`.
+        columns: name -> SQL type: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "TIMESTAMPTZ", ...
+        key: the columns of its primary key; every mode but `full` needs it.
+        updated: for mode `horizon`, the column that each insert and update sets to the time of its transaction.
+        deletes: whether each reading looks for rows that are gone: all keys are read, and no more.
+        mode: `full` for a table that is read whole, whatever the database's mode is.
+        table: `<layer>_<entity>`, where readers are to see the rows as a table of that name.
+
+    Raises DeclarationError for what contradicts itself.
+    """
+    place = f"relation({name!r})"
+    _check_relation(place, name)
+    if not columns:
+        raise DeclarationError(f"{place} declares no columns: those of a database change without notice.")
+    if mode not in (None, "full"):
+        raise DeclarationError(f"{place}: mode= is 'full' or left out, so that it is the database's.")
+    check_names(place, list(columns))
+    keys = (key,) if isinstance(key, str) else tuple(key)
+    for column in (*keys, *([updated] if updated else [])):
+        if column not in columns:
+            raise DeclarationError(f"{place}: {column!r} is none of its columns.{near_miss(column, columns)}")
+    if deletes and not keys:
+        raise DeclarationError(f"{place}: rows that are gone are found by their keys, so deletes= needs key=.")
+    typed = {column: canonical_type(kind) for column, kind in columns.items()}
+    return Relation(name, typed, keys, updated, deletes, mode, table)
+
+
+def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon") -> dict[str, PostgresTable]:
+    """Declare tables of a PostgreSQL database as sources, by parameter name; each run reads them in one snapshot.
+
+    Args:
+        url: `env:NAME` for the address in an environment variable; or the address itself, without a password, which
+            libpq finds in ~/.pgpass, PGPASSWORD or a service file.
+        tables: parameter name -> relation(...).
+        mode: how a reading finds what has changed since the last: "full", "horizon", "xmin" or "cdc".
+
+    Raises DeclarationError for a mode that a table cannot be read in, or a password in the address.
+    """
+    place = f"postgres({without_secrets(url)!r})"
+    if mode not in get_args(Mode):
+        raise DeclarationError(f"{place}: {mode!r} is no mode: {', '.join(get_args(Mode))}.")
+    _check_address(place, url)
+    database = Database(url, mode)
+    for name, each in tables.items():
+        _check_mode(f"{place}: {name}", each, each.mode or mode)
+    return {
+        name: PostgresTable(
+            database, each.name, each.columns, each.key, each.updated, each.deletes, each.mode or mode, each.table
+        )
+        for name, each in tables.items()
+    }
+
+
+def parts_of(relation: str) -> tuple[str, str]:
+    """Return schema and table as the server knows them: without quotes, in lower case where there were none."""
+    found = [
+        part[1:-1].replace('""', '"') if part[0] == '"' else part.lower() for part in _IDENTIFIER.findall(relation)
+    ]
+    return (found[0], found[1]) if len(found) > 1 else ("public", found[0])
+
+
+def _check_relation(place: str, name: str) -> None:
+    if not re.fullmatch(rf"{_IDENTIFIER.pattern}(?:\.{_IDENTIFIER.pattern})?", name):
+        raise DeclarationError(f'{place} is no table: write orders, sales.orders or "Sales"."Orders".')
+
+
+def _check_address(place: str, url: str) -> None:
+    if _VARIABLE.fullmatch(url):
+        return
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise DeclarationError(f"{place}: write env:NAME, or postgresql://user@host/database.")
+    if without_secrets(url) != url:
+        raise DeclarationError(
+            f"{place}: has a password in it; put the address into an environment variable and write env:NAME, or keep "
+            "the password in ~/.pgpass."
+        )
+
+
+def _check_mode(place: str, each: Relation, mode: Mode) -> None:
+    if mode != "full" and not each.key:
+        raise DeclarationError(f"{place}: mode {mode!r} follows rows by their key; give key=, or mode='full'.")
+    if mode == "horizon" and each.updated is None:
+        raise DeclarationError(
+            f"{place}: mode 'horizon' needs updated=, the column that each insert and update stamps; without one, use "
+            "mode 'xmin', 'cdc' or 'full'."
+        )
+    if mode == "horizon" and not each.columns[str(each.updated)].startswith("TIMESTAMP"):
+        raise DeclarationError(f"{place}: updated={each.updated!r} is no TIMESTAMPTZ or TIMESTAMP.")

@@ -1,0 +1,158 @@
+"""What a database says of a table, and whether its columns fit those that are declared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from assay.model.database import PostgresTable, parts_of
+from assay.model.errors import SourceError, near_miss
+from assay.sources.postgres.connection import Connection
+
+_KINDS = {"r": "table", "p": "table", "m": "materialized view", "v": "view", "f": "foreign table"}
+_TABLES = ("r", "p")
+_FITS: Mapping[str, tuple[str, ...]] = {
+    "BOOLEAN": ("boolean",),
+    "INTEGER": ("smallint", "integer"),
+    "BIGINT": ("smallint", "integer", "bigint", "oid"),
+    "DECIMAL": ("smallint", "integer", "bigint", "numeric"),
+    "REAL": ("real",),
+    "DOUBLE": ("smallint", "integer", "real", "double precision"),
+    "DATE": ("date",),
+    "TIME": ("time without time zone",),
+    "TIMESTAMP": ("date", "timestamp without time zone"),
+    "TIMESTAMPTZ": ("timestamp with time zone",),
+    "BLOB": ("bytea",),
+    "UUID": ("uuid",),
+}
+"""Declared type -> types of the server whose values it holds; VARCHAR holds the text of any."""
+_NATURAL = {
+    "boolean": "BOOLEAN",
+    "smallint": "INTEGER",
+    "integer": "INTEGER",
+    "bigint": "BIGINT",
+    "real": "REAL",
+    "double precision": "DOUBLE",
+    "date": "DATE",
+    "time without time zone": "TIME",
+    "bytea": "BLOB",
+    "timestamp without time zone": "TIMESTAMP",
+    "timestamp with time zone": "TIMESTAMPTZ",
+    "uuid": "UUID",
+    "oid": "BIGINT",
+}
+_MODIFIER = re.compile(r"\(.*?\)")
+_MOST_DIGITS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTable:
+    """A table as it is in the database."""
+
+    oid: int
+    """Another where it was dropped and made again."""
+    kind: str
+    columns: Mapping[str, str]
+    """Name -> type, as the server writes it."""
+    key: tuple[str, ...]
+    """Its primary key."""
+    indexed: frozenset[str]
+    """The columns that some index begins with."""
+
+
+_LOOK = sql.SQL("""
+select c.oid::bigint, c.relkind::text,
+  (select json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod) order by a.attnum)
+     from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+  (select json_agg(a.attname order by k.n)
+     from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
+     join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+    where i.indrelid = c.oid and i.indisprimary),
+  (select json_agg(distinct a.attname)
+     from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+    where i.indrelid = c.oid and i.indisvalid)
+from pg_class c join pg_namespace s on s.oid = c.relnamespace
+where s.nspname = %s and c.relname = %s and c.relkind in ('r', 'p', 'm', 'v', 'f')
+""")
+
+
+def look(connection: Connection, relation: str) -> ServerTable:
+    """Return what the database says of a table; raises SourceError where there is none of that name."""
+    schema, name = parts_of(relation)
+    found = connection.execute(_LOOK, [schema, name]).fetchone()
+    if found is None:
+        known = connection.execute(
+            "select relname from pg_class c join pg_namespace s on s.oid = c.relnamespace "
+            "where s.nspname = %s and relkind in ('r', 'p', 'm', 'v', 'f')",
+            [schema],
+        ).fetchall()
+        hint = near_miss(name, [row[0] for row in known])
+        raise SourceError(f"{relation}: the database has no such table, or hides it from this role.{hint}")
+    oid, kind, columns, key, indexed = found
+    return ServerTable(oid, kind, columns or {}, tuple(key or ()), frozenset(indexed or ()))
+
+
+def natural(kind: str) -> str:
+    """Return the type that a column of the server is declared with where nothing speaks for another."""
+    plain = _MODIFIER.sub("", kind)
+    if plain == "numeric" and (digits := re.search(r"\((\d+),(-?\d+)\)", kind)):
+        precision, scale = int(digits[1]), int(digits[2])
+        return f"DECIMAL({precision},{scale})" if 0 <= scale <= precision <= _MOST_DIGITS else "VARCHAR"
+    return _NATURAL.get(plain, "VARCHAR")
+
+
+def missing_columns(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the declared columns that the table has lost since it was read with `known` ones: they are read as null.
+
+    Raises SourceError for a declared column that was never there, or whose type does not hold what is there.
+    """
+    place = f"{source.relation}: "
+    for name, kind in source.columns.items():
+        if name not in table.columns and (name not in known or name in (*source.key, source.updated)):
+            raise SourceError(
+                f"{place}has no column {name!r}.{near_miss(name, table.columns)} It has: {', '.join(table.columns)}."
+            )
+        there = table.columns.get(name)
+        if there is not None and not _fits(there, kind):
+            raise SourceError(
+                f"{place}{name} is {there} in the database, and declared {kind}; declare it {natural(there)}."
+            )
+    return tuple(name for name in source.columns if name not in table.columns)
+
+
+def check_key(source: PostgresTable, table: ServerTable) -> None:
+    """Raise SourceError where rows cannot be followed by their key, or written without a trace."""
+    if source.key and table.kind in _TABLES and set(table.key) != set(source.key):
+        is_key = f"its primary key is {', '.join(table.key)}" if table.key else "it has no primary key"
+        raise SourceError(f"{source.relation}: {is_key}, and key= says {', '.join(source.key)}.")
+    if source.key and table.kind not in _TABLES:
+        kind = _KINDS[table.kind]
+        raise SourceError(
+            f"{source.relation}: is a {kind}, which has no primary key; read it by mode 'full', without key=."
+        )
+
+
+def expression(name: str, kind: str, table: ServerTable) -> sql.Composable:
+    """Return SQL for a column's values in the form that they are read in."""
+    if name not in table.columns:
+        return sql.SQL("null")
+    column = sql.Identifier(name)
+    return sql.SQL("encode({}, 'hex')").format(column) if kind == "BLOB" else column
+
+
+def quoted(relation: str) -> sql.Identifier:
+    """Return the name of a table, quoted."""
+    return sql.Identifier(*parts_of(relation))
+
+
+def _fits(there: str, declared: str) -> bool:
+    plain = _MODIFIER.sub("", there)
+    return declared == "VARCHAR" or plain in _FITS[_MODIFIER.sub("", declared)]
+
+
+def regclass(relation: str) -> str:
+    """Return the name of a table as the server's functions take it."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts_of(relation))

@@ -1,0 +1,76 @@
+"""Reading tables of a database: what has changed since the last time, by each table's mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psycopg import sql
+
+from assay.sources.postgres import catalog, modes
+from assay.sources.postgres.connection import Connection
+from assay.sources.postgres.looking import Asked
+from assay.sources.postgres.snapshot import Snapshot
+from assay.sources.postgres.spool import Spool, copy_rows
+from assay.sources.postgres.watermark import Watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reading of a table gave."""
+
+    rows: Spool
+    complete: bool
+    """Whether these are all rows there are."""
+    watermark: Watermark
+    keys: Spool | None = None
+    """All keys there are, where rows that are gone are looked for."""
+    deleted: Spool | None = None
+    """Keys of rows that were deleted."""
+    count: int | None = None
+    """How many rows the table has, where that can tell that some were missed."""
+    missing: tuple[str, ...] = ()
+    """Declared columns that the table has no more."""
+    columns: tuple[str, ...] = ()
+    """All that the table has."""
+    partial: bool = False
+    """Whether some rows do not bring all columns, but name those that they leave as they were."""
+    unindexed: bool = False
+    """Whether rows were looked for by a stamp that no index begins with."""
+
+
+def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path, *, whole: bool) -> Reading:
+    """Read what has changed in a table, or all of it, into files of the folder."""
+    source = asked.source
+    table = catalog.look(connection, source.relation)
+    missing = catalog.missing_columns(source, table, asked.columns)
+    catalog.check_key(source, table)
+    since = Watermark.from_text(asked.watermark) if asked.watermark else None
+    whole = whole or modes.why_whole(source, table, since, snapshot.xid) is not None
+    columns = [catalog.expression(name, kind, table) for name, kind in source.columns.items()]
+    name = catalog.quoted(source.relation)
+    where = sql.SQL("true") if whole or since is None else modes.changed(source, since)
+    rows = copy_rows(connection, columns, name, where, folder / "rows.csv")
+    watermark = Watermark(
+        source.mode, table.oid, snapshot.stamp, snapshot.xid, snapshot.lsn, since.numbered if since else 0
+    )
+    found = Reading(
+        rows=rows,
+        complete=whole,
+        watermark=replace(watermark, numbered=watermark.numbered + rows.rows),
+        missing=missing,
+        columns=tuple(table.columns),
+        unindexed=source.mode == "horizon" and source.updated not in table.indexed,
+    )
+    if whole or not source.key:
+        return found
+    if source.deletes:
+        keys = [catalog.expression(column, source.columns[column], table) for column in source.key]
+        return replace(found, keys=copy_rows(connection, keys, name, sql.SQL("true"), folder / "keys.csv"))
+    return replace(found, count=_count(connection, name))
+
+
+def _count(connection: Connection, name: sql.Identifier) -> int:
+    row = connection.execute(sql.SQL("select count(*) from {}").format(name)).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,34 @@
+"""How far a table has been read: kept with its rows, and published in the same transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from assay.model.database import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """What one reading tells the next."""
+
+    mode: Mode
+    oid: int
+    """Of the table: one that was made again is read whole."""
+    stamp: str | None = None
+    """No transaction that the reading could not see has stamped a row earlier: ISO 8601, UTC."""
+    xid: int | None = None
+    """All transactions before this one had ended: 64 bits, with the epoch."""
+    lsn: str | None = None
+    """All changes that were committed up to here have been read."""
+    numbered: int = 0
+    """How many rows have been given a number so far."""
+
+    def to_text(self) -> str:
+        """Return it as it is kept."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Watermark:
+        """Rebuild it from `to_text`."""
+        return cls(**json.loads(text))
