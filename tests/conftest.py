@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import settings
 
 from assay.warehouses.postgres.server.embedded import embedded
+
+# `make test-pandas` runs these, in an environment of its own: where pandas is installed, others are slower to load.
+collect_ignore = [] if find_spec("pandas") else ["pandas"]
 
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")

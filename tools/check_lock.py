@@ -11,8 +11,9 @@ UV = Path(sys.executable).parent / "uv"
 HEADER = "# The environment of `make {target}`, exported from uv.lock by `make lock`. Do not edit.\n"
 EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--no-header"]
 EXPORTED = {
-    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras"),
+    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras", "--no-extra=pandas"),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
+    Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras"),
 }
 """File -> the target that makes its environment, and what goes into it."""
 INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}

@@ -1,12 +1,16 @@
 #!/bin/sh
 # Makes the environment in the folder $1 from the lock $2: with uv where it is on the PATH, else with venv and pip.
-# Without $2 it is requirements.lock, and assay itself is installed from this folder.
+# Without $2 it is requirements.lock. assay itself is installed from this folder where the lock has what builds it.
 # PYTHON names the interpreter; without it the first one found that is new enough is taken.
 set -eu
 
 venv=$1
 lock=${2:-requirements.lock}
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
+
+has_builder() {
+  grep -q '^hatchling==' "$lock"
+}
 
 fail() {
   printf 'make setup: %s\n' "$@" >&2
@@ -31,7 +35,7 @@ if [ -n "$uv" ]; then
   echo "make setup: $venv with $(uv --version)"
   uv venv --quiet --clear --python "${python:->=3.11}" "$venv"
   uv pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
-  [ -n "${2:-}" ] || uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
+  ! has_builder || uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
 else
   [ -n "$python" ] || fail "no Python 3.11 or newer was found (looked for ${PYTHON:-python3, python3.14 ... python3.11})." \
     "Install one, or name it: make setup PYTHON=/path/to/python3"
@@ -41,5 +45,5 @@ else
   "$python" -m venv --clear "$venv"
   pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
   $pip install --no-deps --require-hashes -r "$lock"
-  [ -n "${2:-}" ] || $pip install --no-deps --no-build-isolation -e .
+  ! has_builder || $pip install --no-deps --no-build-isolation -e .
 fi
