@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from assay import platform, queries
 from assay.assembly import Location
-from assay.model.data import dataset_of_source
 from assay.model.errors import DeclarationError, UsageError, near_miss
 from assay.model.event import Observer
 from assay.model.files import Csv
@@ -59,7 +58,7 @@ def export(
     """
     found, name = _source(pipeline, source)
     lines = [line for line in _standing(found, name, platform.connect(warehouse)) if delivery in (None, line.file)]
-    slices = platform.stored(warehouse).state().slices.get(dataset_of_source(found.name, name), ())
+    slices = platform.stored(warehouse).state().slices.get(found.dataset_of(name), ())
     headers = {part.name: part.header for part in slices}
     of_lines = {headers[line.file]: line.file for line in lines}
     if not lines:

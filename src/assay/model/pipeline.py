@@ -11,6 +11,7 @@ from typing import Any
 
 from assay.model import graph
 from assay.model.check import Reconciles, References
+from assay.model.data import dataset_of_source, dataset_of_table
 from assay.model.database import Database, PostgresTable
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import FileSource
@@ -104,6 +105,16 @@ class Pipeline:
             if isinstance(source, PostgresTable):
                 found.setdefault(source.database, {})[name] = source
         return found
+
+    def dataset_of(self, name: str) -> str:
+        """Return where a table or source is stored; a source that is published stands among the tables."""
+        if name not in self.sources:
+            return dataset_of_table(self.tables[name].layer, self.tables[name].entity)
+        source = self.sources[name]
+        if isinstance(source, PostgresTable) and source.table:
+            layer, _, entity = source.table.partition("_")
+            return dataset_of_table(layer, entity)
+        return dataset_of_source(self.name, name)
 
     def together(self, source: str) -> tuple[str, ...]:
         """Return the sources that are read in one snapshot with one of them, in their order: it may be alone."""

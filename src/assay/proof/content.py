@@ -16,7 +16,6 @@ from assay.model.schema import Schema
 from assay.proof.evidence import Difference, Row
 from assay.proof.numbers import Numbers
 from assay.runtime.keys import NUMBER
-from assay.runtime.plan import dataset_of
 from assay.runtime.trace import Traced
 
 _NAME = "_assay_name"
@@ -59,7 +58,7 @@ class Contents:
     def of(self, session: Session, name: str, published: Published) -> Frame:
         """Return the content of a table."""
         columns = [column.name for column in self.traced[name].seen if not column.is_system]
-        version = published.state.versions[dataset_of(self.pipeline, name)]
+        version = published.state.versions[self.pipeline.dataset_of(name)]
         frame = _scan(session, published, version, columns, name)
         for column, owner in self.numbers[name].items():
             if column in columns:
@@ -76,7 +75,7 @@ class Contents:
     def _names(self, session: Session, owner: str, published: Published) -> Frame:
         """Return the numbers of a table's keys, and the keys as text."""
         key = self.pipeline.tables[owner].key
-        version = published.state.versions[dataset_of_keys(dataset_of(self.pipeline, owner), key)]
+        version = published.state.versions[dataset_of_keys(self.pipeline.dataset_of(owner), key)]
         frame = _scan(session, published, version, [NUMBER, *key], f"keys_of_{owner}")
         for column in key:
             if column in self.numbers[owner]:

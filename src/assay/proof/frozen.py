@@ -15,7 +15,6 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Destination, Frame, Session
 from assay.model.source import POSITION, SLICE_BIT
 from assay.proof.content import Published
-from assay.runtime.plan import dataset_of
 
 _BATCH = "_assay_batch"
 _PLACE = "_assay_place"
@@ -56,11 +55,11 @@ class Rows:
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources that some table reads."""
-        return tuple(n for n in self.pipeline.sources if dataset_of(self.pipeline, n) in self.published.state.versions)
+        return tuple(n for n in self.pipeline.sources if self.pipeline.dataset_of(n) in self.published.state.versions)
 
     def of(self, session: Session, source: str) -> Frame:
         """Return the rows of a source, with all that they were given on reading."""
-        version = self.published.state.versions[dataset_of(self.pipeline, source)]
+        version = self.published.state.versions[self.pipeline.dataset_of(source)]
         return session.scan(self.published.root, version.files, version.schema, source)
 
     def batches(self, session: Session, deal: Deal) -> dict[str, Frame]:

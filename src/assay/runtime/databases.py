@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from assay.model.data import dataset_of_source
 from assay.model.database import PostgresTable
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
@@ -48,14 +47,14 @@ def _plan_tables(
     tables = {name: source for each in pipeline.databases.values() for name, source in each.items() if name in names}
     asked, rereads = {}, {}
     for name, source in tables.items():
-        version = state.versions.get(dataset_of_source(pipeline.name, name))
+        version = state.versions.get(pipeline.dataset_of(name))
         rereads[name] = options.full or (version is not None and version.fingerprint != traced[name].fingerprint)
-        part = slice_of(source, state.slices.get(dataset_of_source(pipeline.name, name), ()), options)
+        part = slice_of(source, state.slices.get(pipeline.dataset_of(name), ()), options)
         asked[name] = Asked(source, version.schema.names if version is not None else (), part.watermark)
     found = look_at(asked)
     plans = {}
     for name, source in tables.items():
-        known = state.slices.get(dataset_of_source(pipeline.name, name), ())
+        known = state.slices.get(pipeline.dataset_of(name), ())
         part = slice_of(source, known, options)
         why = ("it is read again" if rereads[name] else None) or found[name].whole
         plans[name] = SourcePlan(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from assay.model.data import dataset_of_source
 from assay.model.errors import SourceError, UsageError
 from assay.model.files import FileSource, Frozen, Parquet
 from assay.model.pipeline import Pipeline
@@ -62,7 +61,7 @@ def plan_source(
 def _delivered(
     pipeline: Pipeline, name: str, fingerprint: str, state: State, options: RunOptions, folder: Path
 ) -> SourcePlan:
-    dataset = dataset_of_source(pipeline.name, name)
+    dataset = pipeline.dataset_of(name)
     source = pipeline.files[name]
     known = {part.name: part for part in state.slices.get(dataset, ())}
     version = state.versions.get(dataset)
@@ -95,7 +94,7 @@ def _delivered(
 
 def stored_source(pipeline: Pipeline, name: str, state: State) -> SourcePlan:
     """Return the plan of a source that is not looked at; raises SourceError where nothing of it is stored."""
-    dataset = dataset_of_source(pipeline.name, name)
+    dataset = pipeline.dataset_of(name)
     if dataset not in state.versions:
         raise SourceError(f"Source {name!r} was never loaded, so there is nothing to compute from; run the pipeline.")
     return SourcePlan(state.slices.get(dataset, ()), frozenset(), frozenset(), "its stored deliveries are read")
@@ -109,7 +108,7 @@ def mended_source(pipeline: Pipeline, name: str, fingerprint: str, state: State,
     stored = stored_source(pipeline, name, state)
     known = {part.name: part for part in stored.slices}
     new = [each for each in options.mended if each.source == name and each.name not in known]
-    if new and state.versions[dataset_of_source(pipeline.name, name)].fingerprint != fingerprint:
+    if new and state.versions[pipeline.dataset_of(name)].fingerprint != fingerprint:
         raise UsageError(f"Source {name!r} is declared differently than it was read; replay without --with first.")
     for each in new:
         _check_mendable(each, known)

@@ -16,7 +16,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.model.secrets import without_secrets
 from assay.runtime.extract import extract
-from assay.runtime.plan import NOT_SELECTED, Plan, dataset_of
+from assay.runtime.plan import NOT_SELECTED, Plan
 from assay.runtime.stage import stage_table, stage_view
 from assay.runtime.work import Work
 
@@ -64,7 +64,7 @@ def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:
     reason = plan.steps[name].reason
     if name in pipeline.views:
         return NodeRun(name, "skipped", reason, attempts=0)
-    base = plan.state.versions.get(dataset_of(pipeline, name))
+    base = plan.state.versions.get(pipeline.dataset_of(name))
     status: Status = "skipped" if reason == NOT_SELECTED else "unchanged"
     return NodeRun(name, status, reason, base.rows if base else None, attempts=0)
 

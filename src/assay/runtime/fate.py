@@ -19,7 +19,6 @@ from assay.model.schema import Schema
 from assay.model.source import PART_BIT, POSITION, SLICE_BIT, SOURCE_FILE, Slice, Source
 from assay.model.table import Node, Table
 from assay.runtime.functions import Evaluated, Functions
-from assay.runtime.plan import dataset_of
 from assay.runtime.sought import Sought, at
 from assay.sources import lines
 
@@ -67,11 +66,11 @@ class Follower:
 
     def place(self, source: str, position: int) -> Place:
         """Return where the row at a position stands."""
-        slices = self.state.slices.get(dataset_of(self.pipeline, source), ())
+        slices = self.state.slices.get(self.pipeline.dataset_of(source), ())
         return place_of(source, slices, position, self.pipeline.sources[source])
 
     def _in_table(self, table: Table, position: int, reached: set[str]) -> Step:
-        version = self.state.versions.get(dataset_of(self.pipeline, table.name))
+        version = self.state.versions.get(self.pipeline.dataset_of(table.name))
         if version is None:
             return Step(table.name, "unknown", reasons=("it has never been published",))
         stored = self.functions.scan(version, version.schema, table.name)
@@ -88,13 +87,13 @@ class Follower:
         return self._by_its_function(table, version, stored, position, reached) or self._past(table, match)
 
     def _held(self, table: Table, match: Expr) -> Step:
-        since, _ = span(self.session, self.functions.warehouse, dataset_of(self.pipeline, table.name), match)
+        since, _ = span(self.session, self.functions.warehouse, self.pipeline.dataset_of(table.name), match)
         return Step(table.name, "holds", since=since)
 
     def _past(self, table: Table, match: Expr | None) -> Step:
         if match is None:
             return Step(table.name, "unknown", reasons=("it has neither the row's position nor these columns",))
-        since, until = span(self.session, self.functions.warehouse, dataset_of(self.pipeline, table.name), match)
+        since, until = span(self.session, self.functions.warehouse, self.pipeline.dataset_of(table.name), match)
         if since is not None:
             return Step(table.name, "gone", since=since, until=until)
         return Step(table.name, "unseen", reasons=("its function does not return it",))
@@ -171,7 +170,7 @@ class Follower:
         is_told = SOURCE_FILE in stands.collect_schema().names()
         known = self.session.fetch(stands.select(SOURCE_FILE).head(1)) if is_told else []
         for source in self.pipeline.sources:
-            names = {part.name for part in self.state.slices.get(dataset_of(self.pipeline, source), ())}
+            names = {part.name for part in self.state.slices.get(self.pipeline.dataset_of(source), ())}
             if len(self.pipeline.sources) == 1 or (known and known[0][0] in names):
                 return source
         return None

@@ -13,7 +13,6 @@ from assay.model.published import State
 from assay.model.run import Run
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
-from assay.runtime.plan import dataset_of
 from assay.runtime.trace import Traced, call
 from assay.transform.drop import Dropped, collecting
 
@@ -61,7 +60,7 @@ class Functions:
         if name in self.pipeline.views:
             evaluated = self.of(self.pipeline.views[name])
             return evaluated.frame if evaluated else None
-        version = self.state.versions.get(dataset_of(self.pipeline, name))
+        version = self.state.versions.get(self.pipeline.dataset_of(name))
         seen = self.traced[name].seen
         if version is None or any(c.name not in version.schema for c in seen):
             return None
@@ -73,5 +72,5 @@ class Functions:
 
     def as_of(self, node: Node) -> dt.date:
         """Return the date that a published table was computed for; today for a view."""
-        version = self.state.versions.get(dataset_of(self.pipeline, node.name)) if isinstance(node, Table) else None
+        version = self.state.versions.get(self.pipeline.dataset_of(node.name)) if isinstance(node, Table) else None
         return dt.date.fromisoformat(version.as_of) if version and version.as_of else dt.datetime.now(dt.UTC).date()

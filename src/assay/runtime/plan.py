@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.model.check import FreshWithin, Reconciles, References
-from assay.model.data import IN_PART, Version, dataset_of_source, dataset_of_table
+from assay.model.data import IN_PART, Version
 from assay.model.errors import DeclarationError, OwnerError
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
@@ -104,7 +104,7 @@ def make_plan(
 def _check_owners(pipeline: Pipeline, state: State) -> None:
     """Raise OwnerError where another pipeline writes a table of this name: its rows are neither read nor replaced."""
     for name in pipeline.tables:
-        dataset = dataset_of(pipeline, name)
+        dataset = pipeline.dataset_of(name)
         if (owner := state.owners.get(dataset, pipeline.name)) != pipeline.name:
             raise OwnerError(dataset, owner, pipeline.name)
 
@@ -118,14 +118,6 @@ def leaves(pipeline: Pipeline, name: str) -> tuple[str, ...]:
         else:
             found[upstream] = None
     return tuple(found)
-
-
-def dataset_of(pipeline: Pipeline, name: str) -> str:
-    """Return the dataset of a table or source of the pipeline."""
-    if name in pipeline.sources:
-        return dataset_of_source(pipeline.name, name)
-    table = pipeline.tables[name]
-    return dataset_of_table(table.layer, table.entity)
 
 
 def _source_step(name: str, found: SourcePlan) -> Step:
@@ -147,7 +139,7 @@ def _table_step(
     reads = leaves(pipeline, name)
     for read in reads:
         _check_published(table, read, pipeline, traced, state, steps)
-    version = state.versions.get(dataset_of(pipeline, name))
+    version = state.versions.get(pipeline.dataset_of(name))
     if version is None:
         return Step(name, "run", "it has never been published")
     reason = "it was selected by name" if name in named else _own_reason(pipeline, name, traced, options, version)
@@ -168,7 +160,7 @@ def narrowed(
     periods: dict[str, Period] = {}
     ignoring: dict[str, str] = {}
     for name in chosen & set(pipeline.tables) if option else ():
-        found = period_of(pipeline, traced, name, options, state.versions.get(dataset_of(pipeline, name)))
+        found = period_of(pipeline, traced, name, options, state.versions.get(pipeline.dataset_of(name)))
         if isinstance(found, Period):
             periods[name] = found
         else:
@@ -196,7 +188,7 @@ def _input_reason(
 ) -> str | None:
     """Return which input surely is not what a published table was made of."""
     for read in reads:
-        current = state.versions.get(dataset_of(pipeline, read))
+        current = state.versions.get(pipeline.dataset_of(read))
         if read in pipeline.sources and steps[read].action == "run":
             return f"{read}: {steps[read].reason}"
         if current is not None and version.inputs.get(current.dataset) == IN_PART:
@@ -234,7 +226,7 @@ def _check_judged(table: Table, pipeline: Pipeline, state: State, steps: Mapping
     for check in table.checks:
         if not isinstance(check, References | Reconciles) or steps[check.other].reason != NOT_SELECTED:
             continue
-        if dataset_of(pipeline, check.other) not in state.versions:
+        if pipeline.dataset_of(check.other) not in state.versions:
             raise DeclarationError(
                 f"{table.name} is checked against {check.other}, which has never been published; run it too: "
                 f"--select {check.other}"
@@ -252,7 +244,7 @@ def _check_published(
     """Raise DeclarationError where a table is left out of the run, but is not published as its reader needs it."""
     if read not in pipeline.tables or steps[read].reason != NOT_SELECTED:
         return
-    version = state.versions.get(dataset_of(pipeline, read))
+    version = state.versions.get(pipeline.dataset_of(read))
     if version is None:
         raise DeclarationError(
             f"{table.name} reads {read}, which has never been published; run it too: --select +{table.name}"

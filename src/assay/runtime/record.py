@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from assay.model.data import dataset_of_source
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.source import Mended, slice_from_json, slice_to_json
 from assay.runtime.delivery import SourcePlan
-from assay.runtime.plan import Plan, Step, dataset_of, narrowed
+from assay.runtime.plan import Plan, Step, narrowed
 from assay.runtime.trace import Traced
 
 
@@ -38,8 +37,8 @@ def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> d
 
 def published(pipeline: Pipeline, state: State) -> dict[str, int]:
     """Return the published version of each of the pipeline's tables and sources, by dataset."""
-    datasets = [dataset_of(pipeline, name) for name in pipeline.tables]
-    datasets += [dataset_of_source(pipeline.name, name) for name in pipeline.sources]
+    datasets = [pipeline.dataset_of(name) for name in pipeline.tables]
+    datasets += [pipeline.dataset_of(name) for name in pipeline.sources]
     return {name: state.versions[name].id for name in datasets if name in state.versions}
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.model.data import dataset_of_source
 from assay.model.errors import UsageError
 from assay.model.files import Csv
 from assay.model.pipeline import Pipeline
@@ -50,7 +49,7 @@ def sort_mended(
     header, found = read_mended(source, path)
     lines.header_of(source, str(path))
     known = {line.mark: line for line in standing}
-    dataset = dataset_of_source(pipeline.name, name)
+    dataset = pipeline.dataset_of(name)
     slices = {part.name: part for part in state.slices.get(dataset, ())}
     done = {(part.mends, line) for part in slices.values() for line in part.mended_lines}
     again = tuple(each.mark for each in found if each.mark not in known and _place(each.mark) in done)

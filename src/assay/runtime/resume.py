@@ -16,7 +16,7 @@ from assay.model.run import NodeRun
 from assay.model.table import Table
 from assay.runtime.databases import plan_sources
 from assay.runtime.gate import faults, stops
-from assay.runtime.plan import Plan, dataset_of
+from assay.runtime.plan import Plan
 from assay.runtime.record import from_record, published
 from assay.runtime.trace import Traced
 from assay.settings import Settings
@@ -102,7 +102,7 @@ def _datasets(pipeline: Pipeline, name: str) -> tuple[str, ...]:
     if name in pipeline.views:
         return dataset_of_view(name), dataset_of_news(name)
     node = pipeline.nodes.get(name)
-    dataset = dataset_of(pipeline, name)
+    dataset = pipeline.dataset_of(name)
     keys = (dataset_of_keys(dataset, node.key),) if isinstance(node, Table) else ()
     return (dataset, dataset_of_rejects(dataset), *keys)
 

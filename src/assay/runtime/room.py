@@ -8,7 +8,6 @@ from assay.model.check import Unique
 from assay.model.pipeline import Pipeline
 from assay.model.published import TableShape
 from assay.model.table import Table
-from assay.runtime.plan import dataset_of
 from assay.runtime.trace import Traced
 
 
@@ -16,7 +15,7 @@ def shapes(pipeline: Pipeline, traced: Mapping[str, Traced]) -> list[TableShape]
     """Return the shape of every table, in the order of the pipeline."""
     return [
         TableShape(
-            dataset_of(pipeline, name),
+            pipeline.dataset_of(name),
             tuple((column.name, column.type) for column in traced[name].stored if not column.is_system),
             table.key if _is_surely_unique(table) else (),
             table.partition_by,

@@ -18,7 +18,7 @@ from assay.model.validation import Finding, finding
 from assay.quality.checks import agree, columns_of, count_orphans, count_own, not_null, total_of, unique
 from assay.runtime import account
 from assay.runtime.functions import Functions
-from assay.runtime.plan import dataset_of, leaves
+from assay.runtime.plan import leaves
 
 FILES = "has every file that it refers to"
 
@@ -77,7 +77,7 @@ class Validator:
     def _conserved(self, table: Table, rows: int, counted: Sequence[str]) -> Finding:
         """Judge that each row that was read is there or refused; of several with one key, that no more than one is."""
         read = sum(version.rows for name in counted if (version := self._version(name)) is not None)
-        rejects = dataset_of_rejects(dataset_of(self.functions.pipeline, table.name))
+        rejects = dataset_of_rejects(self.functions.pipeline.dataset_of(table.name))
         version = self.functions.state.versions.get(rejects)
         refused = version.rows if version is not None else 0
         fits = rows + refused == read if table.keep is None else rows + refused <= read
@@ -139,7 +139,7 @@ class Validator:
         return any(now is None or version.inputs.get(now.dataset) != now.id for now in reads)
 
     def _version(self, name: str) -> Version | None:
-        return self.functions.state.versions.get(dataset_of(self.functions.pipeline, name))
+        return self.functions.state.versions.get(self.functions.pipeline.dataset_of(name))
 
     def _open(self, version: Version) -> Frame:
         return self.functions.scan(version, version.schema, version.dataset)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from assay.model.data import dataset_of_source
 from assay.model.fate import BadLine, Place, Step, Trail, Whereabouts
 from assay.model.ports import Frame
 from assay.model.source import EXTRACTED_ON, PART_BIT, POSITION, SOURCE_FILE
 from assay.runtime.fate import Follower, span
-from assay.runtime.plan import dataset_of
 from assay.runtime.sought import at
 
 
@@ -30,7 +28,7 @@ def whereabouts(follower: Follower, bad_lines: Sequence[BadLine], limit: int) ->
 
 
 def _delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
-    version = follower.state.versions.get(dataset_of_source(follower.pipeline.name, source))
+    version = follower.state.versions.get(follower.pipeline.dataset_of(source))
     if version is None:
         return []
     rows = _sought(follower, follower.functions.scan(version, version.schema, source))
@@ -39,7 +37,7 @@ def _delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, .
 
 def _once_delivered(follower: Follower, source: str, limit: int) -> list[tuple[Any, ...]]:
     found: dict[int, tuple[Any, ...]] = {}
-    for life in follower.functions.warehouse.lives(dataset_of_source(follower.pipeline.name, source)):
+    for life in follower.functions.warehouse.lives(follower.pipeline.dataset_of(source)):
         if life.until is not None:
             root = follower.functions.warehouse.local([life.file])
             rows = _sought(follower, follower.session.scan(root, [life.file], life.schema, source))
@@ -56,7 +54,7 @@ def _sought(follower: Follower, rows: Frame) -> Frame | None:
 
 def _trail(follower: Follower, source: str, position: int, _: str, delivered: Any) -> Trail:
     since, until = span(
-        follower.session, follower.functions.warehouse, dataset_of(follower.pipeline, source), at(position)
+        follower.session, follower.functions.warehouse, follower.pipeline.dataset_of(source), at(position)
     )
     place = follower.place(source, position)
     return Trail(place, str(delivered), since, until, follower.steps(source, position))
@@ -64,10 +62,10 @@ def _trail(follower: Follower, source: str, position: int, _: str, delivered: An
 
 def _past_trail(follower: Follower, source: str, position: int, file: str, delivered: Any) -> Trail:
     session, warehouse = follower.session, follower.functions.warehouse
-    since, until = span(session, warehouse, dataset_of(follower.pipeline, source), at(position))
+    since, until = span(session, warehouse, follower.pipeline.dataset_of(source), at(position))
     steps = []
     for name in follower.pipeline.tables:
-        came, went = span(session, warehouse, dataset_of(follower.pipeline, name), at(position))
+        came, went = span(session, warehouse, follower.pipeline.dataset_of(name), at(position))
         if came is not None:
             steps.append(Step(name, "gone" if went is not None else "holds", since=came, until=went))
     place = Place(source, file, position % (1 << PART_BIT), None)

@@ -12,7 +12,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
 from assay.model.schema import Schema
 from assay.model.source import Slice
-from assay.runtime.plan import Plan, dataset_of, leaves
+from assay.runtime.plan import Plan, leaves
 from assay.runtime.trace import Traced
 from assay.settings import Settings
 
@@ -43,7 +43,7 @@ class Work:
 
     def dataset(self, name: str) -> str:
         """Return the dataset of a node or source."""
-        return dataset_of_view(name) if name in self.pipeline.views else dataset_of(self.pipeline, name)
+        return dataset_of_view(name) if name in self.pipeline.views else self.pipeline.dataset_of(name)
 
     def manifest(
         self, dataset: str, schema: Schema, attempt: int, added: tuple[DataFile, ...], removed: tuple[str, ...]
