@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from assay.sources.postgres.coalescing import Followed, Reading, TableChanges, c
 SLOT = PUBLICATION = "assay_test"
 COPY = "copy"
 """The schema of the copies."""
+SECONDS = 60
+"""How long a test waits for what must come."""
 OPTIONS = "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c client_encoding=UTF8"
 
 
@@ -25,6 +28,14 @@ def connected(url: str, **how: Any) -> Iterator[psycopg.Connection]:
     """Open a connection in autocommit whose texts are those that assay reads."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True, options=OPTIONS, **how) as connection:
         yield connection
+
+
+def until(connection: psycopg.Connection, query: str) -> None:
+    """Wait until a query has a row."""
+    end = time.monotonic() + SECONDS
+    while not connection.execute(query).rowcount:
+        assert time.monotonic() < end, query
+        time.sleep(0.01)
 
 
 @dataclass
@@ -39,11 +50,15 @@ class Follower:
 
     def load(self, *names: str) -> None:
         """Make publication, slot and copies, in this order."""
+        self.publish(*names)
+        self.stored = slot.make_slot(self.connection, self.slot)
+        self.copy()
+
+    def publish(self, *names: str) -> None:
+        """Have the changes of some tables told, whole."""
         wanted = {("public", name): self.columns("public", name) for name in names}
         self.tables = replication.followed(self.connection, wanted)
         publication.publish(self.connection, PUBLICATION, self.tables)
-        self.stored = slot.make_slot(self.connection, self.slot)
-        self.copy()
 
     def copy(self) -> None:
         """Copy the tables as they are now."""
@@ -122,8 +137,3 @@ class Follower:
     def _do(self, statement: str, table: Followed, **more: sql.Composable) -> None:
         names = {"table": sql.Identifier(table.schema, table.name), "copy": sql.Identifier(COPY, table.name)}
         self.connection.execute(sql.SQL(statement).format(**names, **more))
-
-
-def by_name(tables: Sequence[Followed]) -> list[str]:
-    """The names of some tables."""
-    return [table.name for table in tables]

@@ -43,7 +43,7 @@ left join pg_namespace n on n.nspname = w.schema
 left join pg_class c on c.relnamespace = n.oid and c.relname = w.name
 order by w.place
 """
-_WRITERS = "select pg_snapshot_xmin(pg_current_snapshot()) < %s::xid8"
+_WRITERS = "select pg_snapshot_xmin(pg_current_snapshot()) <= %s::xid8"
 _OPEN = """
 select 'process ' || pid from pg_stat_activity where backend_xid is not null
 union all select 'prepared transaction ' || quote_literal(gid) from pg_prepared_xacts
@@ -119,7 +119,8 @@ def wait_for_writers(connection: Connection, *, seconds: float) -> None:
     that take too long.
     """
     end = time.monotonic() + seconds
-    newest = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    # A number of its own, since the newest in a snapshot is that of the last one to end.
+    newest = connection.execute("select pg_current_xact_id()::text").fetchone()
     while connection.execute(_WRITERS, newest).fetchone() == (True,):
         if time.monotonic() > end:
             open_ones = ", ".join(name for (name,) in connection.execute(_OPEN))
