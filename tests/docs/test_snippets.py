@@ -13,6 +13,10 @@ from tests.docs.pages import DOCS, ROOT, Block, begins_with, blocks, commands, m
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "decisions" not in page.parts]
 ROWS = {
     "tutorial/first-pipeline.md": ["000-28"],
+    "tutorial/raw-data.md": ["003-12"],
+    "tutorial/clean-and-refuse.md": ["003-12"],
+    "tutorial/join-and-measure.md": ["003-12"],
+    "tutorial/whole-pipeline.md": ["003-12"],
     "how-to/run.md": ["000-29"],
     "how-to/run-a-part.md": ["000-27"],
 }
