@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def show(connection: Connection, root: str, dataset: str, columns: Sequence[str]
         number = connection.execute(made).scalar_one()
         with driver(connection).cursor() as cursor:
             with _named(dataset), cursor.copy(query) as copy:
-                for piece in _written(Path(root, file.path), columns, number):
+                for piece in _ahead(_written(Path(root, file.path), columns, number)):
                     copy.write(piece)
             count = cursor.rowcount
         if count != file.rows:
@@ -107,6 +108,15 @@ def _written(path: Path, columns: Sequence[str], number: int) -> Iterator[bytes]
             written = io.BytesIO()
             pa.csv.write_csv(whole, written, _WRITTEN)
             yield written.getvalue()
+
+
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Return pieces, each of which is made while the server takes the one before it."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, pieces, None)
+        while (piece := following.result()) is not None:
+            following = pool.submit(next, pieces, None)
+            yield piece
 
 
 def _as_text(values: pa.Array) -> pa.Array:
