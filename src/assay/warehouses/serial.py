@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -19,9 +19,9 @@ def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
     return body | {
         "schema": manifest.schema.to_json(),
         "partition_by": list(manifest.partition_by),
-        "added": [asdict(file) for file in manifest.added],
+        "added": [_file_to_json(file) for file in manifest.added],
         "removed": list(manifest.removed),
-        "delta": [asdict(file) for file in manifest.delta],
+        "delta": [_file_to_json(file) for file in manifest.delta],
         "inputs": dict(manifest.inputs),
         "key": list(manifest.key),
         "slices": [slice_to_json(part) for part in manifest.slices],
@@ -44,6 +44,12 @@ def manifest_from_json(body: Mapping[str, Any]) -> Manifest:
 
 
 _PLAIN = ("dataset", "attempt", "base", "changed", "next_field_id", "fingerprint", "as_of", "stamps")
+
+
+def _file_to_json(file: DataFile) -> dict[str, Any]:
+    """Return a file as plain data; of thousands, `asdict` would copy every text."""
+    stats = {name: asdict(known) for name, known in file.stats.items()}
+    return {each.name: getattr(file, each.name) for each in fields(file)} | {"stats": stats}
 
 
 def _file(body: Mapping[str, Any]) -> DataFile:

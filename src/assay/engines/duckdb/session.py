@@ -92,9 +92,7 @@ class DuckDbSession(SourceReader):
 
     def cast(self, frame: Frame, schema: Schema) -> Frame:
         """Return the schema's columns in its order and types."""
-        relation = _relation(frame)
-        columns = ", ".join(f"cast({quoting.name(c.name)} as {c.type}) as {quoting.name(c.name)}" for c in schema)
-        return _frame(relation.project(columns))
+        return _frame(_relation(frame).project(_cast_columns(schema)))
 
     def hold(self, frame: Frame) -> Frame:
         """Compute the frame once, into a temporary table of this session."""
@@ -131,8 +129,9 @@ class DuckDbSession(SourceReader):
         """Write the frame as Parquet; rows and sizes are read back from the files' footers."""
         folder = Path(to.root, to.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        stored = self.cast(frame, to.schema)
-        written = self._cursor.execute(_copy_statement(_relation(stored).sql_query(), folder, to)).fetchall()
+        # As text, and not as one more relation: that would be bound once more, over every file that it reads.
+        stored = f"select {_cast_columns(to.schema)} from ({_relation(frame).sql_query()})"
+        written = self._cursor.execute(_copy_statement(stored, folder, to)).fetchall()
         if not written:
             return ()
         paths = quoting.array([row[0] for row in written])
@@ -159,12 +158,14 @@ class DuckDbSession(SourceReader):
 def _data_file(written: Sequence[Any], rows: int, to: Destination) -> DataFile:
     """Return a file as it is recorded, by what the engine says of it."""
     path, _, size, _, statistics, partition, *_ = written
+    # Only the metadata of tables repeats them.
+    wanted = not (to.temporary or to.slices)
     return DataFile(
-        path=Path(path).relative_to(to.root).as_posix(),
+        path=path.removeprefix(f"{to.root}/"),
         rows=rows,
         bytes=int(size),
         partition=_partition(partition, to.partition_by),
-        stats={} if to.temporary else column_stats(statistics),
+        stats=column_stats(statistics) if wanted else {},
         slice=_slice(partition, to),
         sha256=_sha256(Path(path)),
     )
@@ -185,12 +186,17 @@ def scan_query(paths: Sequence[str], schema: Schema, *, filename: bool = False) 
         columns = ", ".join(f"cast(null as {c.type}) as {quoting.name(c.name)}" for c in schema)
         return f"select {columns} where false"
     # Some types are stored as another; a cast to the type that is there costs nothing.
-    columns = ", ".join(f"cast({quoting.name(c.name)} as {c.type}) as {quoting.name(c.name)}" for c in schema)
+    columns = _cast_columns(schema)
     named = ", filename = true" if filename else ""
     return (
         f"select {columns}{', filename' if filename else ''} "
         f"from read_parquet({quoting.array(paths)}, hive_partitioning = false{named})"
     )
+
+
+def _cast_columns(schema: Schema) -> str:
+    """Return the columns of a schema, in its types, for a SELECT."""
+    return ", ".join(f"cast({quoting.name(c.name)} as {c.type}) as {quoting.name(c.name)}" for c in schema)
 
 
 def quarantine_query(paths: Sequence[str]) -> str:
