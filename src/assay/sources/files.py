@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -44,7 +45,8 @@ def find(source: Source, base: Path) -> list[Delivery]:
         paths = [pattern]
     else:
         # A pattern with two ** finds a file more than once.
-        paths = sorted({Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file()})
+        found = {Path(path) for path in glob.glob(str(pattern), recursive=True)}
+        paths = sorted(path for path in found if path.is_file())
         if not paths:
             raise SourceError(f"No file matches {source.path}.")
     for path in paths:
@@ -102,7 +104,7 @@ def _stat(path: Path) -> FileIdentity:
         found = path.stat()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}.") from None
-    if path.is_dir():
+    if stat.S_ISDIR(found.st_mode):
         raise SourceError(f"{path}: is a folder; name a file, or a pattern such as {path.name}/*.csv.")
     return FileIdentity(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, "")
 

@@ -59,10 +59,11 @@ def write_first_half(path: Path, to: Path) -> None:
 def _read_through(source: Parquet, path: str) -> None:
     with _file(path) as file:
         kinds = _checked_kinds(source, path, file)
+        dated = {name: kind for name, kind in kinds.items() if pa.types.is_temporal(kind)}
         for batch in file.iter_batches(_BATCH_ROWS, columns=list(source.columns), use_threads=False):
             # A text that is no UTF-8 is damage, too.
             batch.validate(full=True)
-            for name, kind in kinds.items():
+            for name, kind in dated.items():
                 arrow.check_values(path, name, batch.column(name), kind)
 
 
