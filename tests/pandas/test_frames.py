@@ -112,6 +112,7 @@ def test_what_is_read_by_arrow_keeps_every_type_and_is_no_news_when_it_comes_bac
     ("values", "kind", "why"),
     [
         ([1, None, "x"], "BIGINT", "column 'x', row 3: 'x' is of another type than the values before it."),
+        ([Ellipsis, "x"], "VARCHAR", "column 'x', row 1: Ellipsis is no VARCHAR."),
         ([1, None, 2.5], "BIGINT", "column 'x', row 3: 2.5 is no BIGINT."),
         (["2024-11-01"], "DATE", "column 'x' is VARCHAR, and declared as DATE."),
         ([pd.Timestamp(MOMENT)], "DATE", "column 'x', row 1: 2024-11-01 08:30:00 is no DATE."),
@@ -125,10 +126,15 @@ def test_a_value_that_does_not_fit_is_told_by_column_and_row(values: list[Any], 
     assert str(error.value) == f"source 'xs': {why}"
 
 
-def test_a_column_whose_name_is_no_text_and_an_index_are_no_columns() -> None:
-    source = assay.dataframe(lambda: pd.DataFrame({0: [1]}, index=pd.Index([5], name="id")), columns={"id": "BIGINT"})
+def test_a_number_may_be_the_name_of_a_column_and_an_index_is_none() -> None:
+    def deliver(column: str) -> list[Any]:
+        unnamed = pd.DataFrame({0: [7]}, index=pd.Index([5], name="id"))
+        (found,) = looks.deliveries("xs", assay.dataframe(lambda: unnamed, columns={column: "BIGINT"}), Path())
+        return pd.read_parquet(found.identity.path)[column].tolist()
+
+    assert deliver("0") == [7]
     with pytest.raises(SourceError, match=r"source 'xs': has no column 'id'\. It has: 0"):
-        looks.deliveries("xs", source, Path())
+        deliver("id")
 
 
 def test_a_table_called_with_a_frame_of_pandas_returns_one() -> None:

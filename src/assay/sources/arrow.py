@@ -41,8 +41,8 @@ _ARROW: Mapping[str, pa.DataType] = {
     "TIME": pa.time64("us"),
     "TIMESTAMP": pa.timestamp("us"),
     "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
-    "VARCHAR": pa.string(),
-    "BLOB": pa.binary(),
+    "VARCHAR": pa.large_string(),
+    "BLOB": pa.large_binary(),
     "UUID": pa.uuid(),
 }
 """Types as SQL names them -> in Arrow."""

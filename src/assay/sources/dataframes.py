@@ -35,13 +35,14 @@ def deliver(name: str, source: DataFrame) -> files.Delivery:
     """
     place = f"source {name!r}"
     frame = _returned(place, source)
-    names = [str(column) for column in frame.columns]
+    # What pandas calls 0 is "0" to everybody else.
+    found = {str(series.name): series for series in frame.iter_columns()}
     columns = {}
     for column, declared in source.columns.items():
-        arrow.check_there(place, column, names)
-        columns[column] = _fitted(place, column, frame[column], declared)
+        arrow.check_there(place, column, list(found))
+        columns[column] = _fitted(place, column, found[column], declared)
     # Of others the name is enough: it is told that they are left out.
-    columns |= {column: pa.nulls(len(frame)) for column in names if column not in columns}
+    columns |= {column: pa.nulls(len(frame)) for column in found if column not in columns}
     held = _Folder()
     path = held.path / "rows.parquet"
     pq.write_table(pa.table(columns), path, compression="zstd", store_schema=False)
@@ -68,10 +69,10 @@ def _fitted(place: str, name: str, series: nw.Series[Any], declared: str) -> pa.
     """Return a column in its declared type; raises SourceError with the first row whose value is none of it."""
     try:
         values = series.to_arrow()
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except pa.ArrowException:
         row = _first(len(series), lambda count: series.head(count).to_arrow())
-        why = f"{series[row - 1]!r} is of another type than the values before it"
-        raise SourceError(f"{place}: column {name!r}, row {row:,}: {why}.") from error
+        why = "is of another type than the values before it" if row > 1 else f"is no {declared}"
+        raise SourceError(f"{place}: column {name!r}, row {row:,}: {series[row - 1]!r} {why}.") from None
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     found = arrow.sql_type(values.type)
@@ -82,9 +83,8 @@ def _fitted(place: str, name: str, series: nw.Series[Any], declared: str) -> pa.
         return arrow.converted(values, declared)
     except pa.ArrowInvalid:
         row = _first(len(values), lambda count: arrow.converted(values.slice(0, count), declared))
-        raise SourceError(
-            f"{place}: column {name!r}, row {row:,}: {values[row - 1].as_py()} is no {declared}."
-        ) from None
+        value = values[row - 1].as_py()
+        raise SourceError(f"{place}: column {name!r}, row {row:,}: {value} is no {declared}.") from None
 
 
 def _first(rows: int, convert: Callable[[int], object]) -> int:
@@ -93,7 +93,7 @@ def _first(rows: int, convert: Callable[[int], object]) -> int:
     def fails(count: int) -> bool:
         try:
             convert(count)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+        except pa.ArrowException:
             return True
         return False
 
