@@ -37,6 +37,7 @@ _HOMES = {
         "row_count",
         "unique",
     ),
+    "assay.syncing": ("sync",),
     "assay.validating": ("validate",),
     "assay.transform.dates": ("days_between", "month_of"),
     "assay.transform.drop": ("drop_where",),

@@ -9,13 +9,23 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from assay.cli import following, looking, proving, quarantine, runs, starting, telling, upkeep, validating
+from assay.cli import following, looking, proving, quarantine, runs, starting, syncing, telling, upkeep, validating
 from assay.cli.help import BEGIN, Sections, finished
 from assay.cli.printing import put
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Begin": (starting.new, starting.sample),
-    "Run": (runs.run, runs.plan, runs.resume, runs.incremental, runs.backfill, runs.bronze, runs.silver, runs.gold),
+    "Run": (
+        runs.run,
+        runs.plan,
+        runs.resume,
+        runs.incremental,
+        runs.backfill,
+        runs.bronze,
+        runs.silver,
+        runs.gold,
+        syncing.sync,
+    ),
     "Go back": (runs.undo,),
     "Follow rows": (following.where, following.diff),
     "Prove": (validating.validate, proving.prove, proving.crashtest),

@@ -30,6 +30,10 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
         "assay run orders --select +gold_daily_revenue --full",
         "assay run orders --source orders=january.csv --as-of 2024-12-01 --json",
     ),
+    "sync": (
+        "assay sync env:SHOP_URL --warehouse lake",
+        "assay sync postgresql://etl@db.example/shop --tables orders --tables 'sales.*' --mode cdc",
+    ),
     "plan": ("assay plan orders", "assay plan orders --select gold_daily_revenue"),
     "resume": ("assay resume orders",),
     "incremental": ("assay incremental orders", "assay incremental orders --source orders=february.csv"),
@@ -60,8 +64,18 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 }
 
 _GROUPS: Mapping[str, Sequence[str]] = {
-    "What is computed": ("select", "layers", "month", "date", "full"),
-    "What is read": ("sources", "as_of", "allow_duplicates", "allow_empty", "redo"),
+    "What is computed": ("select", "layers", "layer", "month", "date", "full", "migrate"),
+    "What is read": (
+        "sources",
+        "tables",
+        "mode",
+        "updated",
+        "deletes",
+        "as_of",
+        "allow_duplicates",
+        "allow_empty",
+        "redo",
+    ),
     "What is tried": ("batches", "permute_source"),
     "Which kills": ("points", "times", "calls", "seed"),
     "Where and how": ("warehouse", "on", "workers", "jobs", "keep"),

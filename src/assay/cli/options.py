@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
+
+from assay.model.database import Mode
 
 Command = Callable[..., Any]
 
@@ -126,6 +128,31 @@ of_incremental = _together(pipeline, *_reading, *_when, *_running)
 """What a command takes that loads what is new."""
 of_backfill = _together(pipeline, *_when, *_select, *_layers, *_period, *_running)
 """What a command takes that computes anew from what is stored."""
+mirrored = _together(
+    click.option(
+        "--tables", multiple=True, metavar="NAME", help="A table, or a pattern such as sales.* (default: all)."
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(get_args(Mode)),
+        default="xmin",
+        show_default=True,
+        help="How a reading finds what has changed.",
+    ),
+    click.option(
+        "--updated",
+        metavar="COLUMN",
+        default="updated_at",
+        show_default=True,
+        help="What mode horizon goes by: the time of a row's last change.",
+    ),
+    click.option("--deletes/--keep-deleted", default=True, help="Whether rows that are gone leave (default: they do)."),
+    click.option("--layer", metavar="NAME", default="raw", show_default=True, help="Where the tables stand."),
+    click.option("--migrate", is_flag=True, help="Make the tables and columns that a database lacks."),
+    *_full,
+)
+"""What a command takes that mirrors a database."""
+running_as_of = _together(*_when, *_running)
 of_resume = _together(pipeline, *_running)
 """What a command takes that goes on with a run."""
 running = _together(*_running)

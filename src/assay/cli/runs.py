@@ -92,8 +92,8 @@ def resume(pipeline: str, as_json: bool, **given: Any) -> None:
     What it staged is kept; the tables that failed and what follows from them are computed, and all is published.
     """
     with watch(quiet=as_json) as observers:
-        result = platform.resume(pipeline, observers=observers, **_settled(given))
-    _tell(pipeline, result, given["warehouse"], as_json=as_json)
+        result = platform.resume(pipeline, observers=observers, **settled(given))
+    tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
 @click.command()
@@ -122,13 +122,14 @@ def undo(run: int | None, warehouse: str | None, as_json: bool) -> None:
 def _run(pipeline: str, *, as_json: bool, **given: Any) -> None:
     with watch(quiet=as_json) as observers:
         result = platform.run(pipeline, observers=observers, **_arguments(given))
-    _tell(pipeline, result, given["warehouse"], as_json=as_json)
+    tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
-def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
+def tell(pipeline: str | None, result: RunResult, warehouse: str | None, *, as_json: bool) -> None:
+    """Print what became of a run, and how to go on; ends the command where it failed."""
     put(result.to_json() if as_json else summary(result, place_of(warehouse)))
     # What broke a check or the file itself would break it again: only a table that failed can be mended and resumed.
-    if not as_json and any(node.status == "failed" for node in result.nodes.values()):
+    if pipeline and not as_json and any(node.status == "failed" for node in result.nodes.values()):
         # On standard error, so that the last line of the summary stays the last of what is printed there.
         advise(f"When its cause is mended: {_program()} resume {pipeline}{place_of(warehouse)}")
     if not result.ok:
@@ -138,10 +139,11 @@ def _tell(pipeline: str, result: RunResult, warehouse: str | None, *, as_json: b
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    return {**_settled(given), "sources": dict(given.get("sources", ()))}
+    return {**settled(given), "sources": dict(given.get("sources", ()))}
 
 
-def _settled(given: dict[str, Any]) -> dict[str, Any]:
+def settled(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a command as the library takes them."""
     rest = {name: value for name, value in given.items() if name != "workers"}
     return {**rest, "settings": platform.current_settings(workers=given["workers"])}
 

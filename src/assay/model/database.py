@@ -39,7 +39,7 @@ class Relation:
     updated: str | None
     deletes: bool
     mode: Mode | None
-    table: str | None
+    publish: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class PostgresTable:
     deletes: bool = False
     """Whether each reading looks for rows that are gone, by their keys."""
     mode: Mode = "full"
-    table: str | None = None
-    """The table, `<layer>_<entity>`, that readers see the rows as; None for a source that only tables read."""
+    publish: bool = False
+    """Whether readers see the rows as a table, under the source's name; if not, only other tables see them."""
     mirror: bool = False
 
     @property
@@ -85,7 +85,7 @@ def relation(
     updated: str | None = None,
     deletes: bool = False,
     mode: Mode | None = None,
-    table: str | None = None,
+    publish: bool = False,
 ) -> Relation:
     """Declare a table of a PostgreSQL database, for `postgres(url, tables={...})`.
 
@@ -95,8 +95,8 @@ def relation(
         key: the columns of its primary key; every mode but `full` needs it.
         updated: for mode `horizon`, the column that each insert and update sets to the time of its transaction.
         deletes: whether each reading looks for rows that are gone: all keys are read, and no more.
-        mode: `full` for a table that is read whole, whatever the database's mode is.
-        table: `<layer>_<entity>`, where readers are to see the rows as a table of that name.
+        mode: how this table is read, where not by the database's mode; among tables of mode `cdc`, `full` alone.
+        publish: whether readers see the rows as a table: the source's name is `<layer>_<entity>` then.
 
     Raises DeclarationError for what contradicts itself.
     """
@@ -104,8 +104,8 @@ def relation(
     _check_relation(place, name)
     if not columns:
         raise DeclarationError(f"{place} declares no columns: those of a database change without notice.")
-    if mode not in (None, "full"):
-        raise DeclarationError(f"{place}: mode= is 'full' or left out, so that it is the database's.")
+    if mode not in (None, "full", "horizon", "xmin"):
+        raise DeclarationError(f"{place}: mode= is 'full', 'horizon' or 'xmin'; left out, it is the database's.")
     check_names(place, list(columns))
     keys = (key,) if isinstance(key, str) else tuple(key)
     for column in (*keys, *([updated] if updated else [])):
@@ -114,7 +114,7 @@ def relation(
     if deletes and not keys:
         raise DeclarationError(f"{place}: rows that are gone are found by their keys, so deletes= needs key=.")
     typed = {column: canonical_type(kind) for column, kind in columns.items()}
-    return Relation(name, typed, keys, updated, deletes, mode, table)
+    return Relation(name, typed, keys, updated, deletes, mode, publish)
 
 
 def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon") -> dict[str, PostgresTable]:
@@ -134,10 +134,10 @@ def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon"
     _check_address(place, url)
     database = Database(url, mode)
     for name, each in tables.items():
-        _check_mode(f"{place}: {name}", each, each.mode or mode)
+        _check_mode(f"{place}: {name}", each, each.mode or mode, mode)
     return {
         name: PostgresTable(
-            database, each.name, each.columns, each.key, each.updated, each.deletes, each.mode or mode, each.table
+            database, each.name, each.columns, each.key, each.updated, each.deletes, each.mode or mode, each.publish
         )
         for name, each in tables.items()
     }
@@ -168,7 +168,9 @@ def _check_address(place: str, url: str) -> None:
         )
 
 
-def _check_mode(place: str, each: Relation, mode: Mode) -> None:
+def _check_mode(place: str, each: Relation, mode: Mode, database: Mode) -> None:
+    if database == "cdc" and mode not in ("cdc", "full"):
+        raise DeclarationError(f"{place}: beside tables of mode 'cdc', one of mode {mode!r} cannot be read.")
     if mode != "full" and not each.key:
         raise DeclarationError(f"{place}: mode {mode!r} follows rows by their key; give key=, or mode='full'.")
     if mode == "horizon" and each.updated is None:

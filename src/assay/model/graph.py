@@ -16,7 +16,8 @@ def ordered(nodes: Sequence[Node], sources: Collection[str], layers: Sequence[st
     """
     by_name = _by_name(nodes, sources)
     for node in nodes:
-        _check_layer(node, layers)
+        if isinstance(node, Table):
+            check_layer(node.name, layers)
         _check_upstream(node, by_name, sources)
     sorter = TopologicalSorter({node.name: [n for n in node.upstream if n in by_name] for node in nodes})
     try:
@@ -66,12 +67,13 @@ def _by_name(nodes: Sequence[Node], sources: Collection[str]) -> dict[str, Node]
     return by_name
 
 
-def _check_layer(node: Node, layers: Sequence[str]) -> None:
-    if isinstance(node, Table) and (node.layer not in layers or not node.entity):
-        guess = near_miss(node.layer, layers) if node.layer not in layers else ""
+def check_layer(name: str, layers: Sequence[str]) -> None:
+    """Raise DeclarationError where a table's name does not begin with a layer."""
+    layer, _, entity = name.partition("_")
+    if layer not in layers or not entity:
+        guess = near_miss(layer, layers) if layer not in layers else ""
         raise DeclarationError(
-            f"{node.name!r} has no layer: a table is named <layer>_<entity>, and the layers are "
-            f"{', '.join(layers)}.{guess}"
+            f"{name!r} has no layer: a table is named <layer>_<entity>, and the layers are {', '.join(layers)}.{guess}"
         )
 
 

@@ -77,6 +77,8 @@ class Pipeline:
             ("rules", tuple(rules)),
         ):
             object.__setattr__(self, attribute, value)
+        for mirror in self.mirrors:
+            graph.check_layer(mirror, layers)
         for node in self.nodes.values():
             _check_grain(node)
         for table in self.tables.values():
@@ -110,11 +112,13 @@ class Pipeline:
         """Return where a table or source is stored; a source that is published stands among the tables."""
         if name not in self.sources:
             return dataset_of_table(self.tables[name].layer, self.tables[name].entity)
-        source = self.sources[name]
-        if isinstance(source, PostgresTable) and source.table:
-            layer, _, entity = source.table.partition("_")
-            return dataset_of_table(layer, entity)
-        return dataset_of_source(self.name, name)
+        layer, _, entity = name.partition("_")
+        return dataset_of_table(layer, entity) if name in self.mirrors else dataset_of_source(self.name, name)
+
+    @property
+    def mirrors(self) -> dict[str, PostgresTable]:
+        """The sources that readers see as tables, by name."""
+        return {name: each for tables in self.databases.values() for name, each in tables.items() if each.publish}
 
     def together(self, source: str) -> tuple[str, ...]:
         """Return the sources that are read in one snapshot with one of them, in their order: it may be alone."""

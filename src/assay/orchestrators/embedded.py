@@ -256,7 +256,7 @@ def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -
 
 def _kind(work: Work, name: str) -> NodeKind:
     if name in work.pipeline.sources:
-        return "source"
+        return "table" if name in work.pipeline.mirrors else "source"
     return "view" if name in work.pipeline.views else "table"
 
 
@@ -269,7 +269,7 @@ def _result(
         state=state,
         as_of=work.plan.options.as_of,
         nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
-        tables={name: nodes[name] for name in work.pipeline.tables if name in nodes},
+        tables={name: nodes[name] for name in (*work.pipeline.mirrors, *work.pipeline.tables) if name in nodes},
         seconds=time.monotonic() - began,
         problems=problems,
         peak_memory_bytes=peak_memory(),
@@ -284,7 +284,7 @@ def _nothing_done(pipeline: Pipeline, plan: Plan, began: float) -> RunResult:
         state="unchanged",
         as_of=plan.options.as_of,
         nodes=nodes,
-        tables={name: nodes[name] for name in pipeline.tables},
+        tables={name: nodes[name] for name in (*pipeline.mirrors, *pipeline.tables) if name in nodes},
         seconds=time.monotonic() - began,
         peak_memory_bytes=peak_memory(),
     )

@@ -13,6 +13,7 @@ from assay.model.database import PostgresTable
 from assay.model.run import NodeRun
 from assay.runtime.brought import Errand
 from assay.runtime.mirroring import Mirrored, mirror
+from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
@@ -48,11 +49,16 @@ def _read(work: Work, tables: Mapping[str, PostgresTable], folder: Path) -> dict
 
 def _read_one(work: Work, name: str, table: PostgresTable, snapshot: Snapshot, folder: Path) -> Reading:
     base, plan = work.base(name), work.plan.sources[name]
-    asked = Asked(table, base.schema.names if base else (), plan.slices[0].watermark)
+    asked = Asked(table, base.schema.names if base else (), plan.slices[0].watermark, _standing(work, name))
     own = folder / name
     own.mkdir()
     with snapshot.reading() as connection:
         return read(asked, snapshot, connection, own, whole=plan.whole)
+
+
+def _standing(work: Work, name: str) -> int:
+    base = work.base(name)
+    return sum(file.rows for file in (*(base.files if base else ()), *rejects_of(work, name)))
 
 
 def _mirrored(work: Work, name: str, found: Reading, attempt: int) -> Mirrored:

@@ -9,7 +9,7 @@ import narwhals as nw
 from narwhals import col, lit, when
 
 from assay.model.check import Verdict
-from assay.model.data import Manifest, dataset_of_rejects
+from assay.model.data import Manifest, Version
 from assay.model.ledger import Ledger
 from assay.model.ports import Frame
 from assay.model.run import NodeRun
@@ -22,7 +22,7 @@ from assay.runtime.brought import Brought, Errand, brought
 from assay.runtime.changes import WAS, Changes, any_distinct
 from assay.runtime.narrow import COMPLETE, Scope
 from assay.runtime.reading import stored_schema
-from assay.runtime.rejects import rejects_of_table
+from assay.runtime.rejects import rejects_of, rejects_of_table
 from assay.runtime.replace import Replaced, replace_rows
 from assay.runtime.settle import Settled
 
@@ -50,7 +50,9 @@ class Merged:
 
 def mirror(errand: Errand) -> Mirrored:
     """Merge what was read into what is published, and return what is to be recorded of it."""
-    work = errand.work
+    work, base = errand.work, errand.work.base(errand.name)
+    if errand.found.is_empty and base is not None:
+        return _as_published(errand, base)
     found = brought(errand)
     merged = _merged(errand, found)
     scope = Scope("keys", {}, (), errand.source.key) if merged.told is not None else COMPLETE
@@ -59,6 +61,15 @@ def mirror(errand: Errand) -> Mirrored:
     changed = merged.replaced.change.changed or rejects is not None
     manifest = _manifest(errand, merged.replaced, changed=changed)
     return Mirrored((manifest, *filter(None, [rejects])), _node(errand, found, merged, rejects, changed=changed))
+
+
+def _as_published(errand: Errand, base: Version) -> Mirrored:
+    """Return what is told of a table in which nothing has changed."""
+    none = errand.work.scan(errand.session, (), base.schema, errand.name)
+    same = Replaced(Changes(none, changed=False, inserted=0), base.schema, (), (), base.files, 0)
+    nothing = Brought(none, 0, (), None)
+    manifest = _manifest(errand, same, changed=False)
+    return Mirrored((manifest,), _node(errand, nothing, Merged(same, None), None, changed=False))
 
 
 def _table(errand: Errand) -> Table:
@@ -149,7 +160,7 @@ def _manifest(errand: Errand, replaced: Replaced, *, changed: bool) -> Manifest:
         next_field_id=max(schema.highest_id + 1, base.next_field_id if base else 1),
         partition_by=(),
         # What only other programs read of tables, nobody reads of a source.
-        added=tuple(replace(file, stats={}) for file in replaced.added),
+        added=tuple(file if errand.source.publish else replace(file, stats={}) for file in replaced.added),
         removed=replaced.removed,
         fingerprint=work.traced[name].fingerprint,
         inputs={},
@@ -172,7 +183,7 @@ def _node(errand: Errand, found: Brought, merged: Merged, rejects: Manifest | No
     rows = sum(file.rows for file in replaced.stands)
     return NodeRun(
         name=errand.name,
-        status="computed" if changed else "unchanged",
+        status=("written" if errand.source.publish else "computed") if changed else "unchanged",
         reason=errand.work.plan.steps[errand.name].reason if changed else "read, and found as it is published",
         rows=rows,
         ledger=Ledger(
@@ -192,13 +203,9 @@ def _node(errand: Errand, found: Brought, merged: Merged, rejects: Manifest | No
 
 def _standing_rejects(errand: Errand, staged: Manifest | None) -> int:
     """Return how many rows of the source stand in the quarantine."""
-    base = errand.work.plan.state.versions.get(dataset_of_rejects(errand.work.dataset(errand.name)))
     left = set(staged.removed) if staged else set()
-    files = (
-        *(file for file in (base.files if base else ()) if file.path not in left),
-        *(staged.added if staged else ()),
-    )
-    return sum(file.rows for file in files)
+    kept = (file for file in rejects_of(errand.work, errand.name) if file.path not in left)
+    return sum(file.rows for file in (*kept, *(staged.added if staged else ())))
 
 
 def _verdicts(errand: Errand, rows: int) -> tuple[Verdict, ...]:

@@ -17,7 +17,7 @@ from assay.model.table import Table, View
 from assay.runtime.databases import plan_sources
 from assay.runtime.delivery import SourcePlan
 from assay.runtime.period import Period, asked, period_of
-from assay.runtime.select import selected
+from assay.runtime.select import mirrored, selected
 from assay.runtime.trace import Traced
 
 Action = Literal["run", "maybe", "skip"]
@@ -79,7 +79,7 @@ def make_plan(
     _check_owners(pipeline, state)
     chosen, named = selected(pipeline, options)
     read = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
-    needed = {name for each in read for name in pipeline.together(each)}
+    needed = {name for each in read | mirrored(pipeline, options) for name in pipeline.together(each)}
     sources = plan_sources(pipeline, needed, traced, state, options, folder)
     steps = {name: _source_step(name, found) for name, found in sources.items()}
     for name, node in pipeline.nodes.items():
@@ -103,7 +103,7 @@ def make_plan(
 
 def _check_owners(pipeline: Pipeline, state: State) -> None:
     """Raise OwnerError where another pipeline writes a table of this name: its rows are neither read nor replaced."""
-    for name in pipeline.tables:
+    for name in (*pipeline.mirrors, *pipeline.tables):
         dataset = pipeline.dataset_of(name)
         if (owner := state.owners.get(dataset, pipeline.name)) != pipeline.name:
             raise OwnerError(dataset, owner, pipeline.name)

@@ -31,7 +31,7 @@ def rejects_of_table(
 
     None where they stay as they are.
     """
-    base = _base(work, table.name)
+    base = rejects_of(work, table.name)
     if not base or scope.mode == "new":
         return _manifest(work, table.name, attempt, new, ())
     before = work.scan(session, base, QUARANTINE, "rejected")
@@ -62,7 +62,7 @@ def rejects_of_source(
 
     None where they stay as they are.
     """
-    base = _base(work, name)
+    base = rejects_of(work, name)
     gone = [file for file in base if file.slice in left or file.slice in mended]
     carried: list[DataFile] = []
     for file in gone:
@@ -73,7 +73,8 @@ def rejects_of_source(
     return _manifest(work, name, attempt, (*carried, *new), tuple(file.path for file in gone))
 
 
-def _base(work: Work, name: str) -> tuple[DataFile, ...]:
+def rejects_of(work: Work, name: str) -> tuple[DataFile, ...]:
+    """Return the files with the rejected rows of a table or source, as they are published."""
     version = work.plan.state.versions.get(dataset_of_rejects(work.dataset(name)))
     return version.files if version else ()
 

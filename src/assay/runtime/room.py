@@ -12,16 +12,25 @@ from assay.runtime.trace import Traced
 
 
 def shapes(pipeline: Pipeline, traced: Mapping[str, Traced]) -> list[TableShape]:
-    """Return the shape of every table, in the order of the pipeline."""
-    return [
+    """Return the shape of every table, in the order of the pipeline; sources that are published come first."""
+    mirrors = [
+        TableShape(pipeline.dataset_of(name), _columns(traced[name]), source.key)
+        for name, source in pipeline.mirrors.items()
+    ]
+    tables = [
         TableShape(
             pipeline.dataset_of(name),
-            tuple((column.name, column.type) for column in traced[name].stored if not column.is_system),
+            _columns(traced[name]),
             table.key if _is_surely_unique(table) else (),
             table.partition_by,
         )
         for name, table in pipeline.tables.items()
     ]
+    return [*mirrors, *tables]
+
+
+def _columns(traced: Traced) -> tuple[tuple[str, str], ...]:
+    return tuple((column.name, column.type) for column in traced.stored if not column.is_system)
 
 
 def _is_surely_unique(table: Table) -> bool:

@@ -18,8 +18,9 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
     chosen: set[str] = set()
     for text in options.select:
         name = text.strip("+")
-        if name not in pipeline.nodes:
-            raise DeclarationError(f"{pipeline.name} has no table {name!r}.{near_miss(name, pipeline.nodes)}")
+        known = (*pipeline.nodes, *pipeline.mirrors)
+        if name not in known:
+            raise DeclarationError(f"{pipeline.name} has no table {name!r}.{near_miss(name, known)}")
         named.add(name)
         chosen |= {name}
         if text.startswith("+"):
@@ -38,7 +39,15 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
         chosen |= {name for name, table in pipeline.tables.items() if table.layer == layer}
     if not options.select and not layers:
         chosen = set(pipeline.nodes)
+    chosen &= pipeline.nodes.keys()
     return chosen | _views_for(pipeline, chosen), named
+
+
+def mirrored(pipeline: Pipeline, options: RunOptions) -> set[str]:
+    """Return the sources that a run is to publish as tables, whether any table reads them or not."""
+    named = {text.strip("+") for text in options.select}
+    every = not options.select and not options.layers
+    return {name for name in pipeline.mirrors if every or name in named or name.partition("_")[0] in options.layers}
 
 
 def _views_for(pipeline: Pipeline, chosen: set[str]) -> set[str]:

@@ -44,6 +44,8 @@ class Shop:
     lake: Path
     mode: Mode = "horizon"
     deletes: bool = False
+    mirrors: bool = False
+    """Whether the sources are published, and nothing else."""
 
     @property
     def pipeline(self) -> Pipeline:
@@ -52,6 +54,7 @@ class Shop:
             key="id",
             updated="updated_at",
             deletes=self.deletes,
+            publish=self.mirrors,
             columns={"id": "BIGINT", "name": "VARCHAR", "updated_at": "TIMESTAMPTZ"},
         )
         orders = relation(
@@ -59,9 +62,15 @@ class Shop:
             key="id",
             updated="updated_at",
             deletes=self.deletes,
+            publish=self.mirrors,
             columns={"id": "BIGINT", "customer_id": "BIGINT", "status": "VARCHAR", "amount": "DECIMAL(12,2)"}
             | {"note": "VARCHAR", "updated_at": "TIMESTAMPTZ"},
         )
+        if self.mirrors:
+            mirrors = {"raw_orders": orders, "raw_customers": customers}
+            return Pipeline(
+                "mirror", tables=[], layers=["raw"], sources=postgres(self.url, mode=self.mode, tables=mirrors)
+            )
         sources = postgres(self.url, mode=self.mode, tables={"orders": orders, "customers": customers})
         return Pipeline("shop", tables=[silver_orders, gold_revenue], sources=sources)
 
@@ -77,7 +86,7 @@ class Shop:
 
     def run(self, **options: Any) -> RunResult:
         """Read what has changed, and publish."""
-        return assay.run(self.pipeline, warehouse=self.lake, as_of=DAY, **options)
+        return assay.run(self.pipeline, **{"warehouse": self.lake, "as_of": DAY, **options})
 
     def here(self, columns: str = "id, customer_id, status, amount, note, updated_at") -> list[tuple[Any, ...]]:
         """Return the orders that are published."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import assay
 from assay.model.database import Mode
 from tests.sources.postgres.shop import Shop
 
@@ -85,3 +86,21 @@ def test_tables_of_one_database_are_of_one_moment(shop: Shop) -> None:
         writer.execute("commit")
     found = shop.run()
     assert [found.nodes[name].ledger.inserted for name in ("orders", "customers")] == [1, 1]
+
+
+@pytest.mark.parametrize("where", ["lake", "database"])
+def test_a_source_that_is_published_is_a_table_for_readers(shop: Shop, where: str, logical_url: str) -> None:
+    shop.mirrors, shop.deletes = True, True
+    place = shop.lake if where == "lake" else logical_url.replace("+psycopg", "")
+    assay.migrate(shop.pipeline, warehouse=place)
+    assert list(shop.run(warehouse=place).tables) == ["raw_orders", "raw_customers"]
+    shop.execute("delete from orders where id = 1", "update orders set amount = 7, updated_at = now() where id = 3")
+    ledger = shop.run(warehouse=place).tables["raw_orders"].ledger
+    assert (ledger.updated, ledger.deleted) == (1, 1)
+    with assay.connect(place) as connection:
+        assert connection.execute("select id, amount from raw.orders order by id").fetchall() == shop.there(
+            "id, amount"
+        )
+    assay.undo(warehouse=place)
+    with assay.connect(place) as connection:
+        assert connection.execute("select count(*) from raw.orders").fetchone() == (3,)

@@ -23,6 +23,8 @@ class Asked:
     columns: tuple[str, ...]
     """Those that it is stored with."""
     watermark: str | None
+    rows: int = 0
+    """How many rows of it have been read and stand, be it in the quarantine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ class Reading:
     unindexed: bool = False
     """Whether rows were looked for by a stamp that no index begins with."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was found that could change anything."""
+        return not (self.rows.rows or self.complete or self.keys or self.deleted)
+
 
 def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path, *, whole: bool) -> Reading:
     """Read what has changed in a table, or all of it, into files of the folder."""
@@ -64,10 +69,12 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     )
     if whole or not source.key:
         return found
-    if source.deletes:
+    count = _count(connection, name)
+    if source.deletes and (rows.rows or count != asked.rows):
+        # Where no row has come and as many are there, none has gone.
         keys = [catalog.expression(column, source.columns[column], table) for column in source.key]
         return replace(found, keys=copy_rows(connection, keys, name, sql.SQL("true"), folder / "keys.csv"))
-    return replace(found, count=_count(connection, name))
+    return replace(found, count=count)
 
 
 def _count(connection: Connection, name: sql.Identifier) -> int:

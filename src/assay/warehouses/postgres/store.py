@@ -100,7 +100,7 @@ class PostgresWarehouse(FileRecords):
         if not self._migrates:
             raise UsageError(
                 f"{self.url}: lacks tables or columns of this pipeline; `assay migrate PIPELINE --warehouse ...` makes "
-                "them, and with --sql shows how."
+                "them, and with --sql shows how; so does `assay sync --migrate`."
             )
         self.migrate(shapes)
 
