@@ -9,11 +9,12 @@ from typing import TypedDict, Unpack
 
 from assay import assembly, migrating, platform
 from assay.assembly import Location
-from assay.model.database import Mode, Relation, postgres, relation
+from assay.model.database import Mode, Relation, check_address, postgres, relation
 from assay.model.errors import SourceError, UsageError
 from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
+from assay.model.secrets import without_secrets
 from assay.settings import Settings
 from assay.sources.postgres.catalog import natural
 from assay.sources.postgres.introspection import Found, tables_of
@@ -82,6 +83,7 @@ def mirror_of(url: str, **choice: Unpack[Choice]) -> Pipeline:
     """Return the pipeline that mirrors tables of a database, as `sync` runs it; it is named after the layer."""
     layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
     updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
+    check_address(without_secrets(url), url)
     relations: dict[str, Relation] = {}
     for each in _chosen(url, choice.get("tables", ())):
         name = _name(each, layer)

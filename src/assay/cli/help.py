@@ -32,7 +32,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "sync": (
         "assay sync env:SHOP_URL --warehouse lake",
-        "assay sync postgresql://etl@db.example/shop --tables orders --tables 'sales.*' --mode cdc",
+        "assay sync env:SHOP_URL --tables orders --tables 'sales.*' --mode full",
     ),
     "plan": ("assay plan orders", "assay plan orders --select gold_daily_revenue"),
     "resume": ("assay resume orders",),

@@ -16,10 +16,10 @@ from assay.cli.telling import watch
 @options.mirrored
 @options.running_as_of
 def sync(source: str, as_json: bool, **given: Any) -> None:
-    """Mirror the tables of the PostgreSQL database SOURCE as they are now: all of them, or nothing.
+    """Mirror the tables of the database SOURCE, all or nothing.
 
-    SOURCE is env:NAME, for an address in an environment variable, or an address without a password, which ~/.pgpass
-    may hold. No pipeline is needed: tables, columns and keys are found in the database.
+    SOURCE is env:NAME, for the address of a PostgreSQL in an environment variable; or an address without a password,
+    which ~/.pgpass may hold. No pipeline is needed: tables, columns and keys are found in the database.
     """
     from assay import syncing
 

@@ -68,7 +68,7 @@ class PostgresTable:
 
     def at(self, path: str) -> Self:
         """Return the source, read from another database."""
-        _check_address(f"{self.relation}", path)
+        check_address(f"{self.relation}", path)
         return replace(self, database=replace(self.database, url=path))
 
     @property
@@ -131,7 +131,7 @@ def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon"
     place = f"postgres({without_secrets(url)!r})"
     if mode not in get_args(Mode):
         raise DeclarationError(f"{place}: {mode!r} is no mode: {', '.join(get_args(Mode))}.")
-    _check_address(place, url)
+    check_address(place, url)
     database = Database(url, mode)
     for name, each in tables.items():
         _check_mode(f"{place}: {name}", each, each.mode or mode, mode)
@@ -156,7 +156,8 @@ def _check_relation(place: str, name: str) -> None:
         raise DeclarationError(f'{place} is no table: write orders, sales.orders or "Sales"."Orders".')
 
 
-def _check_address(place: str, url: str) -> None:
+def check_address(place: str, url: str) -> None:
+    """Raise DeclarationError for what is no address, or has a password in it."""
     if _VARIABLE.fullmatch(url):
         return
     if not url.startswith(("postgresql://", "postgres://")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import narwhals as nw
-from narwhals import Expr, col, lit
+from narwhals import Expr, col
 
 from assay.model.data import DataFile, dataset_of_delta
 from assay.model.database import PostgresTable
@@ -68,7 +68,7 @@ def brought(errand: Errand) -> Brought:
     kept = schema.plus(UNCHANGED, "VARCHAR")
     folder = work.warehouse.folder(dataset_of_delta(f"{work.dataset(errand.name)}.brought"), work.handle.id)
     to = Destination(work.warehouse.root, folder, work.prefix(errand.attempt), kept, temporary=True)
-    files = session.write(frame.filter(~_any_unfit(doubtful)), to)
+    files = session.write(frame.filter(~_any_unfit(doubtful)) if doubtful else frame, to)
     rows = sum(file.rows for file in files)
     fit = session.scan(to.root, files, kept, "brought")
     if rows == errand.found.rows.rows:
@@ -78,7 +78,7 @@ def brought(errand: Errand) -> Brought:
 
 
 def _any_unfit(doubtful: tuple[str, ...]) -> Expr:
-    return nw.any_horizontal(lit(value=False), *(col(unfit(name)) for name in doubtful), ignore_nulls=True)
+    return nw.any_horizontal(*(col(unfit(name)) for name in doubtful), ignore_nulls=True)
 
 
 def _quarantined(errand: Errand, bad: Frame, doubtful: tuple[str, ...]) -> tuple[DataFile, ...]:
