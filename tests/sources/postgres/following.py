@@ -51,8 +51,12 @@ class Follower:
     def load(self, *names: str) -> None:
         """Make publication, slot and copies, in this order."""
         self.publish(*names)
-        self.stored = slot.make_slot(self.connection, self.slot)
+        self.stored = self.slot_made()
         self.copy()
+
+    def slot_made(self) -> int:
+        """Make the slot anew; return its place."""
+        return slot.make_slot(self.connection, self.slot)
 
     def publish(self, *names: str) -> None:
         """Have the changes of some tables told, whole."""
@@ -87,7 +91,7 @@ class Follower:
         reading = self.read()
         assert reading.unfollowed == ()
         self.apply(reading)
-        slot.advance(self.connection, self.slot, self.stored)
+        self.advance()
         return {changes.table.name: changes for changes in reading.tables}
 
     def apply(self, reading: Reading) -> None:
@@ -96,6 +100,10 @@ class Follower:
             for changes in reading.tables:
                 self._apply(changes)
         self.stored = reading.lsn
+
+    def advance(self) -> None:
+        """Let the server forget what is stored."""
+        slot.advance(self.connection, self.slot, self.stored)
 
     def rows(self, name: str, schema: str = "public") -> list[tuple[Any, ...]]:
         """All rows as texts, in an order."""

@@ -71,8 +71,7 @@ def _statements(connection: Connection, name: str, tables: Sequence[Followed]) -
     if connection.info.server_version >= TELLS_STORED:
         options.append("publish_generated_columns = stored")
     whole, publication = sql.SQL(", ".join(options)), sql.Identifier(name)
-    # Without what inherits from them: that is told as of its own.
-    listed = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(table.schema, table.name)) for table in tables)
+    listed = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     state = connection.execute(_STATE, [name]).fetchone()
     if state is None:
         yield sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(publication, listed, whole)

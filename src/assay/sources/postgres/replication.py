@@ -43,7 +43,7 @@ left join pg_namespace n on n.nspname = w.schema
 left join pg_class c on c.relnamespace = n.oid and c.relname = w.name
 order by w.place
 """
-_WRITERS = "select pg_snapshot_xmin(pg_current_snapshot()) <= %s::xid8"
+_WRITERS = "select pg_snapshot_xmin(pg_current_snapshot()) < %s::xid8"
 _OPEN = """
 select 'process ' || pid from pg_stat_activity where backend_xid is not null
 union all select 'prepared transaction ' || quote_literal(gid) from pg_prepared_xacts
