@@ -53,6 +53,7 @@ def logical_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("logical") / "server"
     with embedded(folder) as url, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("alter system set wal_level = logical")
+        connection.execute("alter system set max_prepared_transactions = 4")
     with embedded(folder) as url:
         yield url
 

@@ -98,8 +98,8 @@ class Session(Protocol):
     def spelled(self, text: str, kind: str) -> str:
         """Return a text as a value of a SQL type is written ("10.5" as "10.50"); itself where it stands for none."""
 
-    def same_rows(self, one: Frame, other: Frame) -> bool:
-        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
+    def same_rows(self, one: Frame, other: Frame, *, exactly: bool = False) -> bool:
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9, or exactly."""
 
     def only_in(self, one: Frame, other: Frame) -> Frame:
         """Return the rows of one frame that another of its schema does not hold as often; DOUBLE within 1e-9."""
@@ -118,6 +118,9 @@ class Session(Protocol):
 
     def rejected_apart(self, rejected: Frame, keys: Frame, kinds: Schema) -> Frame:
         """Return the rows of the quarantine that have none of the keys, whose columns are of these types."""
+
+    def rejected_keys(self, rejected: Frame, kinds: Schema) -> Frame:
+        """Return the keys of rows of the quarantine, in columns of these types."""
 
     def open_csv(self, source: Csv, header: Sequence[str], part: Slice, newline: str) -> Frame:
         """Read a plain delimited file; a row that does not fit its declared types has no position.

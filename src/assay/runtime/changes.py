@@ -16,6 +16,7 @@ from assay.runtime.work import Work
 
 WAS = "_assay_was_"
 """Begins the names of published columns beside new ones."""
+_CLOSE = 1e-9
 _FOUND = "_assay_found"
 _DIFFERS = "_assay_differs"
 _MOVED = "_assay_moved"
@@ -127,22 +128,24 @@ def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) ->
     return flagged.with_columns(created.alias(CREATED_AT), updated.alias(UPDATED_AT))
 
 
-def any_distinct(columns: Sequence[Column]) -> Expr:
-    """Return whether any column differs from the one beside it that was published: IS DISTINCT FROM."""
+def any_distinct(columns: Sequence[Column], *, within: float = _CLOSE) -> Expr:
+    """Return whether any column differs from the one beside it that was published: IS DISTINCT FROM.
+
+    DOUBLE is equal `within` so much of its size.
+    """
     if not columns:
         return lit(value=False)
-    return nw.any_horizontal(*(_distinct(c) for c in columns), ignore_nulls=True)
+    return nw.any_horizontal(*(_distinct(c, within) for c in columns), ignore_nulls=True)
 
 
-def _distinct(column: Column) -> Expr:
-    """IS DISTINCT FROM: null equals null, and DOUBLE within 1e-9 of its size."""
+def _distinct(column: Column, within: float) -> Expr:
     now, was = col(column.name), col(WAS + column.name)
     differs = now != was
     if column.type in ("DOUBLE", "REAL"):
         size = nw.max_horizontal(now.abs(), was.abs())
         # Infinity is within no distance of a number, and NaN at none.
         finite = now.is_finite() & was.is_finite()
-        differs = differs & (~finite | ((now - was).abs() > size * 1e-9))
+        differs = differs & (~finite | ((now - was).abs() > size * within))
     return differs.fill_null(value=False) | (now.is_null() != was.is_null())
 
 

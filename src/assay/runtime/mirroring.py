@@ -12,6 +12,7 @@ from assay.model.check import Verdict
 from assay.model.data import Manifest, Version
 from assay.model.ledger import Ledger
 from assay.model.ports import Frame
+from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
 from assay.model.source import SYSTEM_COLUMNS, UNCHANGED, Slice
@@ -82,7 +83,7 @@ def _merged(errand: Errand, found: Brought) -> Merged:
     work, session, key = errand.work, errand.session, errand.source.key
     base, stored = work.base(errand.name), work.traced[errand.name].stored
     rows = found.fit.select(*stored.names)
-    if base is None or not key or _pairs(base.schema) != _pairs(stored):
+    if base is None or not key or base.key != key or _pairs(base.schema) != _pairs(stored):
         return _whole(errand, rows, found.rows)
     published = work.scan(session, base.files, base.schema, "published")
     fresh = session.hold(_fresh(errand, found.fit, published))
@@ -106,7 +107,7 @@ def _whole(errand: Errand, rows: Frame, count: int) -> Merged:
     if base is not None and _pairs(base.schema) == _pairs(stored) and base.rows == count:
         own = stored.without(*SYSTEM_COLUMNS).names
         published = work.scan(session, base.files, base.schema, "published")
-        if session.same_rows(rows.select(*own), published.select(*own)):
+        if session.same_rows(rows.select(*own), published.select(*own), exactly=True):
             same = Changes(rows, changed=False, inserted=0)
             return Merged(Replaced(same, base.schema, (), (), base.files, 0), None, count)
     settled = Settled(rows, Judged(count, 0, ()), 0, (), None)
@@ -124,7 +125,7 @@ def _fresh(errand: Errand, rows: Frame, published: Frame) -> Frame:
             c.name: col(UNCHANGED).str.contains(f'"{c.name}"', literal=True).fill_null(value=False) for c in business
         }
         joined = joined.with_columns(when(kept[n]).then(col(WAS + n)).otherwise(col(n)).alias(n) for n in kept)
-    return joined.filter(~col(_KNOWN) | any_distinct(business)).select(*stored.names)
+    return joined.filter(~col(_KNOWN) | any_distinct(business, within=0.0)).select(*stored.names)
 
 
 def _gone(errand: Errand, found: Brought, published: Frame) -> Frame:
@@ -143,9 +144,20 @@ def _gone(errand: Errand, found: Brought, published: Frame) -> Frame:
 
 def _told(errand: Errand, fresh: Frame, found: Brought) -> Frame:
     key = list(errand.source.key)
-    others = (errand.keys(errand.found.deleted), found.rejected_keys)
+    others = (errand.keys(errand.found.deleted), found.rejected_keys, _gone_from_quarantine(errand))
     every = nw.concat([fresh.select(*key), *(each.select(*key) for each in others if each is not None)])
     return errand.session.hold(every.unique(key))
+
+
+def _gone_from_quarantine(errand: Errand) -> Frame | None:
+    """Return the keys of rows that stand rejected and are in the table no more, where all keys were read."""
+    standing = rejects_of(errand.work, errand.name)
+    if not standing or (every := errand.keys(errand.found.keys)) is None:
+        return None
+    stored = errand.work.traced[errand.name].stored
+    rejected = errand.work.scan(errand.session, standing, QUARANTINE, "rejected")
+    keys = errand.session.rejected_keys(rejected, Schema(tuple(stored[name] for name in errand.source.key)))
+    return keys.join(every, on=list(errand.source.key), how="anti")
 
 
 def _manifest(errand: Errand, replaced: Replaced, *, changed: bool) -> Manifest:

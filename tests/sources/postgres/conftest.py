@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sources.postgres.following import Follower, connected
-from tests.sources.postgres.shop import SCHEMA, Shop
+from tests.sources.postgres.shop import Shop, opened
 
 
 @pytest.fixture
@@ -21,10 +21,4 @@ def follower(logical_url: str, tmp_path: Path) -> Iterator[Follower]:
 @pytest.fixture
 def shop(postgres_url: str, tmp_path: Path) -> Shop:
     """A shop with three orders that were made a day ago."""
-    shop = Shop(postgres_url.replace("+psycopg", ""), tmp_path / "lake")
-    shop.execute(
-        *SCHEMA.strip().split(";\n"),
-        "insert into customers select n, 'customer ' || n, now() - interval '1 day' from generate_series(1, 3) n",
-        "insert into orders select n, n, 'open', n * 1.5, null, now() - interval '1 day' from generate_series(1, 3) n",
-    )
-    return shop
+    return opened(postgres_url, tmp_path)

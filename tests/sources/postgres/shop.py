@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,11 @@ class Shop:
     deletes: bool = False
     mirrors: bool = False
     """Whether the sources are published, and nothing else."""
+    key: tuple[str, ...] = ("id",)
+    stamp: str = "TIMESTAMPTZ"
+    """The type of the orders' stamp."""
+    more: dict[str, str] = field(default_factory=dict)
+    """Other columns of the orders."""
 
     @property
     def pipeline(self) -> Pipeline:
@@ -59,12 +68,13 @@ class Shop:
         )
         orders = relation(
             "orders",
-            key="id",
+            key=self.key,
             updated="updated_at",
             deletes=self.deletes,
             publish=self.mirrors,
             columns={"id": "BIGINT", "customer_id": "BIGINT", "status": "VARCHAR", "amount": "DECIMAL(12,2)"}
-            | {"note": "VARCHAR", "updated_at": "TIMESTAMPTZ"},
+            | {"note": "VARCHAR", "updated_at": self.stamp}
+            | self.more,
         )
         if self.mirrors:
             mirrors = {"raw_orders": orders, "raw_customers": customers}
@@ -72,7 +82,11 @@ class Shop:
                 "mirror", tables=[], layers=["raw"], sources=postgres(self.url, mode=self.mode, tables=mirrors)
             )
         sources = postgres(self.url, mode=self.mode, tables={"orders": orders, "customers": customers})
-        return Pipeline("shop", tables=[silver_orders, gold_revenue], sources=sources)
+        return Pipeline(
+            "shop",
+            tables=[silver_orders, gold_revenue],
+            sources=sources,
+        )
 
     def connect(self) -> psycopg.Connection[Any]:
         """Open a connection in autocommit, as the shop's own programs do."""
@@ -88,6 +102,20 @@ class Shop:
         """Read what has changed, and publish."""
         return assay.run(self.pipeline, **{"warehouse": self.lake, "as_of": DAY, **options})
 
+    @contextmanager
+    def running(self) -> Iterator[Callable[[], RunResult]]:
+        """Read what has changed meanwhile; what is yielded waits for the end of it."""
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(self.run).result
+
+    def wait_for(self, query: str) -> None:
+        """Wait until the database answers a query with a row."""
+        end = time.monotonic() + 30
+        with self.connect() as connection:
+            while not connection.execute(query.encode()).fetchall():
+                assert time.monotonic() < end, f"nobody answers {query}"
+                time.sleep(0.01)
+
     def here(self, columns: str = "id, customer_id, status, amount, note, updated_at") -> list[tuple[Any, ...]]:
         """Return the orders that are published."""
         with assay.connect(self.lake) as connection:
@@ -97,3 +125,14 @@ class Shop:
         """Return the orders that are in the database."""
         with self.connect() as connection:
             return connection.execute(f"select {columns} from orders order by id").fetchall()
+
+
+def opened(url: str, folder: Path) -> Shop:
+    """Open a shop with three orders that were made a day ago, in a database with nothing in it."""
+    shop = Shop(url.replace("+psycopg", ""), folder / "lake")
+    shop.execute(
+        *SCHEMA.strip().split(";\n"),
+        "insert into customers select n, 'customer ' || n, now() - interval '1 day' from generate_series(1, 3) n",
+        "insert into orders select n, n, 'open', n * 1.5, null, now() - interval '1 day' from generate_series(1, 3) n",
+    )
+    return shop

@@ -43,6 +43,12 @@ def apart_query(rejected: DuckDBPyRelation, keys: DuckDBPyRelation, kinds: Schem
     return f"select * from ({rejected.sql_query()}) q anti join ({keys.sql_query()}) k on {on}"
 
 
+def keys_query(rejected: DuckDBPyRelation, kinds: Schema) -> str:
+    """Return a SELECT of the keys that rows of the quarantine have, in columns of these types."""
+    keys = ", ".join(f"{_in_quarantine(c.name, c.type)} as {quoting.name(c.name)}" for c in kinds)
+    return f"select {keys} from ({rejected.sql_query()})"
+
+
 def _in_quarantine(column: str, kind: str) -> str:
     """Return SQL for the value that a row of the quarantine has in a column, in its type; null where it has none."""
     path = quoting.text("$." + quoting.name(column).replace('""', '\\"'))

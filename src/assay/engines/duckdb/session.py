@@ -13,7 +13,7 @@ import duckdb
 import narwhals as nw
 
 from assay.engines.duckdb import comparing, quoting, spelling
-from assay.engines.duckdb.rejects import apart_query, quarantined_query
+from assay.engines.duckdb.rejects import apart_query, keys_query, quarantined_query
 from assay.engines.duckdb.source_reader import SourceReader
 from assay.engines.duckdb.stats import column_stats
 from assay.model.data import DataFile
@@ -109,10 +109,10 @@ class DuckDbSession(SourceReader):
         """Return a text as a value of a SQL type is written; itself where it stands for none."""
         return spelling.spelled(self._cursor, text, kind)
 
-    def same_rows(self, one: Frame, other: Frame) -> bool:
-        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9."""
+    def same_rows(self, one: Frame, other: Frame, *, exactly: bool = False) -> bool:
+        """Return whether two frames of one schema hold equal rows equally often; DOUBLE within 1e-9, or exactly."""
         mine, theirs = _relation(one), _relation(other)
-        return comparing.same_rows(self._cursor, mine.sql_query(), theirs.sql_query(), _kinds(mine))
+        return comparing.same_rows(self._cursor, mine.sql_query(), theirs.sql_query(), _kinds(mine), close=not exactly)
 
     def only_in(self, one: Frame, other: Frame) -> Frame:
         """Return the rows of one frame that another of its schema does not hold as often; DOUBLE within 1e-9."""
@@ -153,6 +153,10 @@ class DuckDbSession(SourceReader):
     def rejected_apart(self, rejected: Frame, keys: Frame, kinds: Schema) -> Frame:
         """Return the rows of the quarantine that have none of the keys, whose columns are of these types."""
         return _frame(self._cursor.sql(apart_query(_relation(rejected), _relation(keys), kinds)))
+
+    def rejected_keys(self, rejected: Frame, kinds: Schema) -> Frame:
+        """Return the keys of rows of the quarantine, in columns of these types."""
+        return _frame(self._cursor.sql(keys_query(_relation(rejected), kinds)))
 
 
 def _data_file(written: Sequence[Any], rows: int, to: Destination) -> DataFile:

@@ -57,6 +57,9 @@ class ServerTable:
     kind: str
     columns: Mapping[str, str]
     """Name -> type, as the server writes it."""
+    marks: Mapping[str, str]
+    """Name -> what tells a column from another of its name: one that was dropped and added again, or given another
+    type, has other values in rows that nobody has written since."""
     key: tuple[str, ...]
     """Its primary key."""
     indexed: frozenset[str]
@@ -67,6 +70,10 @@ _LOOK = sql.SQL("""
 select c.oid::bigint, c.relkind::text,
   (select json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod) order by a.attnum)
      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+  (select json_object_agg(a.attname, concat_ws(' ', a.attnum, a.atttypid, a.atttypmod,
+       case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end))
+     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
   (select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
@@ -91,8 +98,8 @@ def look(connection: Connection, relation: str) -> ServerTable:
         ).fetchall()
         hint = near_miss(name, [row[0] for row in known])
         raise SourceError(f"{relation}: the database has no such table, or hides it from this role.{hint}")
-    oid, kind, columns, key, indexed = found
-    return ServerTable(oid, kind, columns or {}, tuple(key or ()), frozenset(indexed or ()))
+    oid, kind, columns, marks, key, indexed = found
+    return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
 
 
 def natural(kind: str) -> str:

@@ -21,10 +21,18 @@ _SETTINGS = {
     "client_encoding": "UTF8",
     # Where a policy would hide rows, the server says so instead of leaving them out.
     "row_security": "off",
-    # A connection that is left behind by a killed process holds nothing for long.
-    "idle_in_transaction_session_timeout": "1h",
+    # A large table takes its time, while the connection that took the snapshot waits for the others.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # One that is left behind by a machine that is gone holds nothing for long.
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+    "lc_monetary": "C",
     "search_path": "pg_catalog",
 }
+_UNLIMITED = "select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'"
+"""Servers before 17 do not know it."""
 
 Connection = psycopg.Connection[Any]
 
@@ -38,7 +46,7 @@ def connect(url: str, *, writes: bool = False) -> Connection:
     settings = {**_SETTINGS, "default_transaction_read_only": "off" if writes else "on"}
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             address(url),
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
@@ -46,10 +54,13 @@ def connect(url: str, *, writes: bool = False) -> Connection:
             options=options,
             keepalives_idle=60,
         )
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:
+        # What the driver says repeats the address, with the password wherever that stands in it.
         raise SourceError(
-            f"{without_secrets(url)}: is no address of a database: {without_secrets(str(error))}"
+            f"{without_secrets(url)}: what it holds is no address of a database: postgresql://user@host/database."
         ) from None
+    connection.execute(_UNLIMITED)
+    return connection
 
 
 def address(url: str) -> str:

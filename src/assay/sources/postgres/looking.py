@@ -11,8 +11,10 @@ from assay.model.database import PostgresTable
 from assay.model.errors import SourceError
 from assay.sources.postgres import catalog, modes
 from assay.sources.postgres.connection import Connection, connect, explained
-from assay.sources.postgres.snapshot import check_primary, check_sees_all
+from assay.sources.postgres.snapshot import check_primary, check_sees_all, identity
 from assay.sources.postgres.watermark import Watermark
+
+_RIGHTS = "select has_table_privilege(%(table)s, 'select'), row_security_active(%(table)s::regclass)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +49,31 @@ def look_at(asked: Mapping[str, Asked]) -> dict[str, Looked]:
                 check_primary(connection, mode)
             if any(each.source.mode == "horizon" for each in asked.values()):
                 check_sees_all(connection)
-            return {name: _look_at(connection, each) for name, each in asked.items()}
+            server = identity(connection)
+            return {name: _look_at(connection, each, server) for name, each in asked.items()}
     except psycopg.Error as error:
         raise explained(url, error) from None
 
 
-def _look_at(connection: Connection, asked: Asked) -> Looked:
+def _look_at(connection: Connection, asked: Asked, server: str) -> Looked:
     source = asked.source
     table = catalog.look(connection, source.relation)
     catalog.missing_columns(source, table, asked.columns)
     catalog.check_key(source, table)
     _check_readable(connection, source)
     known = Watermark.from_text(asked.watermark) if asked.watermark else None
-    return Looked(modes.why_whole(source, table, known, None))
+    return Looked(modes.why_whole(source, table, known, server, None))
 
 
 def _check_readable(connection: Connection, source: PostgresTable) -> None:
-    row = connection.execute("select has_table_privilege(%s, 'select')", [catalog.regclass(source.relation)]).fetchone()
-    if row is None or not row[0]:
+    row = connection.execute(_RIGHTS, {"table": catalog.regclass(source.relation)}).fetchone()
+    may_read, hides = row or (False, False)
+    if not may_read:
         raise SourceError(
             f"{source.relation}: the role may not read it: GRANT SELECT ON {source.relation} TO its_name."
+        )
+    if hides:
+        raise SourceError(
+            f"{source.relation}: its policies would hide rows from the role, and they would seem to be deleted; let "
+            "the role see all: ALTER ROLE its_name BYPASSRLS."
         )

@@ -15,24 +15,28 @@ _ANY_ZONE = "26 hours"
 """A stamp without a time zone may be of any: so far are two of them apart."""
 
 
-def why_whole(source: PostgresTable, table: ServerTable, known: Watermark | None, xid: int | None) -> str | None:
+def why_whole(
+    source: PostgresTable, table: ServerTable, known: Watermark | None, server: str, xid: int | None
+) -> str | None:
     """Return why all rows must be read; None where those that have changed are enough."""
     if known is None:
         return "it has never been read"
-    if source.mode == "full":
-        return "all its rows are read each time"
-    if known.oid != table.oid:
-        return "it was made anew since it was read"
-    if known.mode != source.mode:
-        return f"it was read by mode {known.mode!r} before"
-    if source.mode == "xmin" and xid is not None and xid - (known.xid or 0) > _OLDEST:
-        return "it was last read too many transactions ago"
-    return None
+    other = [name for name, mark in known.columns.items() if table.marks.get(name, mark) != mark]
+    passed = xid - (known.xid or 0) if xid is not None and _goes_by_marks(source, known) else 0
+    reasons = {
+        "all its rows are read each time": source.mode == "full",
+        "it was made anew since it was read": known.oid != table.oid,
+        "its database was restored, or another server has taken over": known.server != server,
+        f"it was read by mode {known.mode!r} before": known.mode != source.mode,
+        f"{', '.join(other)} is another column than when it was read": bool(other),
+        "it was last read too many transactions ago": passed > _OLDEST,
+    }
+    return next((why for why, holds in reasons.items() if holds), None)
 
 
 def changed(source: PostgresTable, since: Watermark) -> sql.Composable:
     """Return the condition for rows that the last reading cannot have seen as they are."""
-    if source.mode == "xmin":
+    if _goes_by_marks(source, since):
         # Row marks have 32 bits and go round.
         mark = sql.Literal((since.xid or 0) % (2 * _HALF))
         return sql.SQL("(xmin::text::bigint - {mark} + {round}) % {round} < {half}").format(
@@ -46,3 +50,8 @@ def changed(source: PostgresTable, since: Watermark) -> sql.Composable:
     return sql.SQL("({stamp} >= {since}::timestamptz at time zone 'UTC' - {zone}::interval or {stamp} is null)").format(
         stamp=stamp, since=sql.Literal(since.stamp), zone=sql.Literal(_ANY_ZONE)
     )
+
+
+def _goes_by_marks(source: PostgresTable, since: Watermark) -> bool:
+    """Return whether rows are found by the transactions that wrote them: by stamps, where their horizon is known."""
+    return source.mode == "xmin" or since.stamp is None

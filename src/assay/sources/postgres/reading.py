@@ -7,6 +7,7 @@ from pathlib import Path
 
 from psycopg import sql
 
+from assay.model.database import PostgresTable
 from assay.sources.postgres import catalog, modes
 from assay.sources.postgres.connection import Connection
 from assay.sources.postgres.looking import Asked
@@ -51,18 +52,16 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     missing = catalog.missing_columns(source, table, asked.columns)
     catalog.check_key(source, table)
     since = Watermark.from_text(asked.watermark) if asked.watermark else None
-    whole = whole or modes.why_whole(source, table, since, snapshot.xid) is not None
+    whole = whole or modes.why_whole(source, table, since, snapshot.server, snapshot.xid) is not None
     columns = [catalog.expression(name, kind, table) for name, kind in source.columns.items()]
     name = catalog.quoted(source.relation)
     where = sql.SQL("true") if whole or since is None else modes.changed(source, since)
     rows = copy_rows(connection, columns, name, where, folder / "rows.csv")
-    watermark = Watermark(
-        source.mode, table.oid, snapshot.stamp, snapshot.xid, snapshot.lsn, since.numbered if since else 0
-    )
+    watermark = _watermark(source, table, snapshot, since, rows.rows)
     found = Reading(
         rows=rows,
         complete=whole,
-        watermark=replace(watermark, numbered=watermark.numbered + rows.rows),
+        watermark=watermark,
         missing=missing,
         columns=tuple(table.columns),
         unindexed=source.mode == "horizon" and source.updated not in table.indexed,
@@ -73,8 +72,26 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     if source.deletes and (rows.rows or count != asked.rows):
         # Where no row has come and as many are there, none has gone.
         keys = [catalog.expression(column, source.columns[column], table) for column in source.key]
-        return replace(found, keys=copy_rows(connection, keys, name, sql.SQL("true"), folder / "keys.csv"))
+        keys_there = copy_rows(connection, keys, name, sql.SQL("true"), folder / "keys.csv")
+        return replace(found, keys=keys_there, count=count)
     return replace(found, count=count)
+
+
+def _watermark(
+    source: PostgresTable, table: catalog.ServerTable, snapshot: Snapshot, since: Watermark | None, rows: int
+) -> Watermark:
+    """Return what the reading tells the next; what a column was stays known while the table lacks it."""
+    now = {name: table.marks[name] for name in source.columns if name in table.marks}
+    return Watermark(
+        mode=source.mode,
+        oid=table.oid,
+        server=snapshot.server,
+        columns={**(since.columns if since else {}), **now},
+        stamp=snapshot.stamp,
+        xid=snapshot.xid,
+        lsn=snapshot.lsn,
+        numbered=(since.numbered if since else 0) + rows,
+    )
 
 
 def _count(connection: Connection, name: sql.Identifier) -> int:

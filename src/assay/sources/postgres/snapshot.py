@@ -14,14 +14,21 @@ from assay.sources.postgres.connection import Connection, connect
 _HORIZON = """
 select least(
     clock_timestamp(),
-    (select min(xact_start) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()),
-    (select min(prepared) from pg_prepared_xacts where database = current_database())
+    (select min(xact_start) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database())
   ) - interval '10 seconds',
-  (select count(*) from pg_stat_activity where datname = current_database() and query = '<insufficient privilege>')
+  (select count(*) filter (where query = '<insufficient privilege>') from pg_stat_activity
+    where datname = current_database()),
+  (select count(*) filter (where state = 'disabled') from pg_stat_activity where datname = current_database())
 """
 """The earliest stamp that a transaction which is not seen may still write. The seconds are for one that has read the
 clock and does not show yet that it has begun."""
+_PREPARED = "select count(*) from pg_prepared_xacts where database = current_database()"
 _MAY_LOOK = "select pg_has_role(current_user, 'pg_read_all_stats', 'usage')"
+_IDENTITY = """
+select (select system_identifier from pg_control_system()) || '/' ||
+  (select oid from pg_database where datname = current_database()) || '/' ||
+  (case when pg_is_in_recovery() then 'replica' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,8 @@ class Snapshot:
     """All transactions before this one have ended: what they wrote is seen."""
     lsn: str
     stamp: str | None
-    """No transaction that is not seen stamps a row earlier; None where nobody asked."""
+    """No transaction that is not seen stamps a row earlier; None where nobody asked, or nobody knows."""
+    server: str
     first: Connection
 
     @contextmanager
@@ -58,8 +66,18 @@ def taken(url: str, *, horizon: bool) -> Iterator[Snapshot]:
             "(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text"
         ).fetchone()
         assert found is not None
-        yield Snapshot(url, found[0], found[1], found[2], stamp, connection)
+        yield Snapshot(url, found[0], found[1], found[2], stamp, identity(connection), connection)
         connection.execute("commit")
+
+
+def identity(connection: Connection) -> str:
+    """Return what tells a database from a copy of it: its cluster, its number there, and its line of history.
+
+    One that was restored to an earlier time, or was a replica until its primary failed, may lack what has been read.
+    """
+    row = connection.execute(_IDENTITY).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def check_primary(connection: Connection, mode: str) -> None:
@@ -82,11 +100,14 @@ def check_sees_all(connection: Connection) -> None:
         )
 
 
-def _horizon(connection: Connection) -> str:
+def _horizon(connection: Connection) -> str | None:
+    """Return the horizon; None where some transaction does not tell when it began."""
     check_sees_all(connection)
     row = connection.execute(_HORIZON).fetchone()
     assert row is not None
-    stamp, hidden = row
+    stamp, hidden, silent = row
     if hidden:
         raise SourceError("Mode 'horizon': the server hides transactions of others; GRANT pg_read_all_stats.")
-    return str(stamp.isoformat())
+    # Afterwards: one that was not prepared yet was still at work, and has been seen there.
+    prepared = connection.execute(_PREPARED).fetchone()
+    return str(stamp.isoformat()) if prepared == (0,) and not silent else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from assay.model.database import Mode
 
@@ -15,8 +16,13 @@ class Watermark:
     mode: Mode
     oid: int
     """Of the table: one that was made again is read whole."""
+    server: str = ""
+    """What tells the database from a copy of it: see `snapshot.identity`."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Name -> what tells a column from another of its name."""
     stamp: str | None = None
-    """No transaction that the reading could not see has stamped a row earlier: ISO 8601, UTC."""
+    """No transaction that the reading could not see has stamped a row earlier: ISO 8601, UTC. None where nobody knows
+    that."""
     xid: int | None = None
     """All transactions before this one had ended: 64 bits, with the epoch."""
     lsn: str | None = None
