@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from assay import assembly
 from assay.assembly import Location
 from assay.loading import find_pipeline
+from assay.model.database import PostgresTable
 from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
@@ -232,7 +233,12 @@ def resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings:
     """Return the pipeline that is named, reading its sources from the paths given."""
     found = find(pipeline, settings)
     # What is given with a run counts from where the run is started; what a pipeline declares, from assay.toml.
-    return found.reading({name: str(Path(path).absolute()) for name, path in sources.items()})
+    return found.reading(
+        {
+            name: str(path) if isinstance(found.sources.get(name), PostgresTable) else str(Path(path).absolute())
+            for name, path in sources.items()
+        }
+    )
 
 
 @contextmanager

@@ -156,6 +156,10 @@ class Session(Protocol):
 class Engine(Protocol):
     """What evaluates frames."""
 
+    @property
+    def room(self) -> str:
+        """A folder for files of this process: it goes with it, however that ends."""
+
     def session(self) -> AbstractContextManager[Session]:
         """Open a session for one worker."""
 

@@ -28,7 +28,7 @@ def follow(work: Work, name: str, attempt: int) -> NodeRun:
     Returns the record of the one, with those of the others along.
     """
     tables = {each: table for each, table in _tables(work, name).items() if each in work.plan.sources}
-    with tempfile.TemporaryDirectory(prefix="assay-rows-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rows-", dir=work.engine.room) as folder:
         read = _read(work, tables, Path(folder))
         mirrored = _side_by_side(work, list(tables), lambda each: _mirrored(work, each, read[each], attempt))
     work.warehouse.record(work.handle, *(manifest for each in mirrored.values() for manifest in each.manifests))

@@ -103,10 +103,10 @@ class Shop:
         return assay.run(self.pipeline, **{"warehouse": self.lake, "as_of": DAY, **options})
 
     @contextmanager
-    def running(self) -> Iterator[Callable[[], RunResult]]:
+    def running(self, **options: Any) -> Iterator[Callable[[], RunResult]]:
         """Read what has changed meanwhile; what is yielded waits for the end of it."""
         with ThreadPoolExecutor(1) as pool:
-            yield pool.submit(self.run).result
+            yield pool.submit(self.run, **options).result
 
     def wait_for(self, query: str) -> None:
         """Wait until the database answers a query with a row."""

@@ -80,6 +80,11 @@ class DuckDbEngine:
         """Return the session that works on a cursor."""
         return DuckDbSession(cursor)
 
+    @property
+    def room(self) -> str:
+        """A folder for files of this process: it goes with it, however that ends."""
+        return self._spill.room
+
     def interrupt(self) -> None:
         """Make the sessions that are open stop what they compute, with an error; no more are opened."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""The folder that an engine spills to: it goes with its process, at the latest when the next engine is opened."""
+"""The folder that an engine spills to, and others may write to: it goes with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Spill:
         lock = os.open(made / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         self.name = str(made / "spilled")
+        self.room = str(made)
         self._remove = weakref.finalize(self, _remove, made, lock)
 
     def close(self) -> None:
