@@ -55,9 +55,12 @@ class Rejects:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """Rows of a database in a file, as its COPY writes them, with one more value behind each: see `Session`."""
+    """Rows of a database in a file, as its COPY writes them."""
 
     path: str
+    columns: tuple[str, ...]
+    bare: bool
+    """Whether nothing stands behind the columns; or else the names of those that the row does not bring."""
     part: Slice
     """The slice that they are of."""
     numbered: int
@@ -135,11 +138,11 @@ class Session(Protocol):
         """Read Parquet files of equal columns, which were found to fit."""
 
     def open_spool(self, spooled: Spooled, columns: Mapping[str, str]) -> Frame:
-        """Read rows of a database, with their columns in these types, and those that assay adds to every row.
+        """Read rows of a database, with these columns in their types, and those that assay adds to every row.
 
-        `_assay_unchanged` has the names of columns that a row does not bring, as a JSON array, or nothing. For a type
-        that does not hold all that a database may, `_assay_unfit_<column>` tells where it does not, and
-        `_assay_text_<column>` has what is there.
+        A column that the file does not have is null. `_assay_unchanged` has the names of columns that a row does not
+        bring, as a JSON array, or nothing. For a type that does not hold all that a database may,
+        `_assay_unfit_<column>` tells where it does not, and `_assay_text_<column>` has what is there.
         """
 
     def open_mended(self, source: Csv, header: Sequence[str], part: Slice, path: str) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -34,10 +35,10 @@ class Errand:
         """The slice that stands for it, as it was planned."""
         return self.work.plan.sources[self.name].slices[0]
 
-    def open(self, spool: Spool, columns: tuple[str, ...]) -> Frame:
+    def open(self, spool: Spool, columns: Collection[str]) -> Frame:
         """Open rows that were read, with just these columns and what assay adds."""
         numbered = self.found.watermark.numbered - self.found.rows.rows
-        spooled = Spooled(str(spool.path), self.part, numbered, spool.longest)
+        spooled = Spooled(str(spool.path), spool.columns, spool.bare, self.part, numbered, spool.longest)
         return self.session.open_spool(spooled, {name: self.source.columns[name] for name in columns})
 
     def keys(self, spool: Spool | None) -> Frame | None:
@@ -62,7 +63,7 @@ class Brought:
 def brought(errand: Errand) -> Brought:
     """Write the rows that fit their columns where they can be read several times, and the others to the quarantine."""
     work, session = errand.work, errand.session
-    frame = errand.open(errand.found.rows, tuple(errand.source.columns))
+    frame = errand.open(errand.found.rows, errand.source.columns)
     doubtful = tuple(name for name in errand.source.columns if unfit(name) in frame.collect_schema().names())
     schema = stored_schema(work, errand.name)
     kept = schema.plus(UNCHANGED, "VARCHAR")

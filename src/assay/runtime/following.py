@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from assay.runtime.brought import Errand
 from assay.runtime.mirroring import Mirrored, mirror
 from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
+from assay.sources.postgres.log import Logged, along, read_log
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
 from assay.sources.postgres.snapshot import Snapshot, taken
@@ -42,18 +44,40 @@ def _tables(work: Work, name: str) -> Mapping[str, PostgresTable]:
 
 def _read(work: Work, tables: Mapping[str, PostgresTable], folder: Path) -> dict[str, Reading]:
     """Read all tables; their database is left alone as soon as the last row has come."""
-    url = next(iter(tables.values())).database.url
-    with taken(url, horizon=any(table.mode == "horizon" for table in tables.values())) as snapshot:
-        return _side_by_side(work, list(tables), lambda each: _read_one(work, each, tables[each], snapshot, folder))
+    database = next(iter(tables.values())).database
+    asked = {name: _asked(work, name, table) for name, table in tables.items()}
+    by_log = {name: each for name, each in asked.items() if each.source.mode == "cdc"}
+    whole = any(work.plan.sources[name].whole for name in by_log)
+    logged = read_log(database.url, _slot(work), by_log, folder, whole=whole) if by_log else Logged()
+    rest = [name for name in asked if name not in logged.readings]
+    if not rest:
+        return dict(logged.readings)
+    with taken(database.url, horizon=any(table.mode == "horizon" for table in tables.values())) as snapshot:
+        read = _side_by_side(work, rest, lambda name: _read_one(work, name, asked[name], snapshot, folder))
+    for name in by_log.keys() & read.keys():
+        mark = replace(read[name].watermark, lsn=logged.start, along=along(by_log))
+        read[name] = replace(read[name], watermark=mark)
+    return {**logged.readings, **read}
 
 
-def _read_one(work: Work, name: str, table: PostgresTable, snapshot: Snapshot, folder: Path) -> Reading:
-    base, plan = work.base(name), work.plan.sources[name]
-    asked = Asked(table, base.schema.names if base else (), plan.slices[0].watermark, _standing(work, name))
+def _asked(work: Work, name: str, table: PostgresTable) -> Asked:
+    base = work.base(name)
+    columns = base.schema.names if base else ()
+    return Asked(table, columns, work.plan.sources[name].slices[0].watermark, _standing(work, name))
+
+
+def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: Path) -> Reading:
     own = folder / name
     own.mkdir()
+    whole = work.plan.sources[name].whole or asked.source.mode == "cdc"
     with snapshot.reading() as connection:
-        return read(asked, snapshot, connection, own, whole=plan.whole)
+        return read(asked, snapshot, connection, own, whole=whole)
+
+
+def _slot(work: Work) -> str:
+    """Return the name of the pipeline's slot and publication: another warehouse has read another part of the log."""
+    place = sha256(work.warehouse.url.encode()).hexdigest()[:8]
+    return f"assay_{work.pipeline.name[:40]}_{place}"
 
 
 def _standing(work: Work, name: str) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import narwhals as nw
-from narwhals import col, lit, when
+from narwhals import Expr, col, lit, when
 
 from assay.model.check import Verdict
 from assay.model.data import Manifest, Version
+from assay.model.errors import SourceError
 from assay.model.ledger import Ledger
 from assay.model.ports import Frame
 from assay.model.quarantine import QUARANTINE
@@ -121,11 +123,25 @@ def _fresh(errand: Errand, rows: Frame, published: Frame) -> Frame:
     was = published.select(*key, lit(value=True).alias(_KNOWN), *(col(c.name).alias(WAS + c.name) for c in business))
     joined = rows.join(was, on=list(key), how="left").with_columns(col(_KNOWN).fill_null(value=False))
     if errand.found.partial:
-        kept = {
-            c.name: col(UNCHANGED).str.contains(f'"{c.name}"', literal=True).fill_null(value=False) for c in business
-        }
+        kept = {c.name: _is_kept(c.name) for c in business}
+        _check_known(errand, joined)
         joined = joined.with_columns(when(kept[n]).then(col(WAS + n)).otherwise(col(n)).alias(n) for n in kept)
     return joined.filter(~col(_KNOWN) | any_distinct(business, within=0.0)).select(*stored.names)
+
+
+def _is_kept(column: str) -> Expr:
+    """Return whether a row leaves a column as it was."""
+    return col(UNCHANGED).str.contains(json.dumps(column, ensure_ascii=False), literal=True).fill_null(value=False)
+
+
+def _check_known(errand: Errand, joined: Frame) -> None:
+    """Raise SourceError where a row leaves a column as it was, and nobody knows what that is."""
+    unknown = joined.filter(~col(_KNOWN) & (col(UNCHANGED).str.len_chars() > 0))
+    if count := scalar(errand.session, unknown.select(nw.len())):
+        raise SourceError(
+            f"{errand.source.relation}: of {count:,} rows that are not stored here, large values were not told again, "
+            "as they had not changed. Load the tables in full once, by --full."
+        )
 
 
 def _gone(errand: Errand, found: Brought, published: Frame) -> Frame:
@@ -137,7 +153,10 @@ def _gone(errand: Errand, found: Brought, published: Frame) -> Frame:
     frames = [keys.head(0)]
     if (every := errand.keys(errand.found.keys)) is not None:
         frames.append(keys.join(every, on=key, how="anti"))
-    left = (errand.keys(errand.found.deleted), found.rejected_keys)
+    if (deleted := errand.keys(errand.found.deleted)) is not None:
+        # Of numbers, 1.0 and 1.00 are one key, and the one may have become the other.
+        frames.append(keys.join(deleted, on=key, how="semi").join(found.fit.select(*key), on=key, how="anti"))
+    left = (found.rejected_keys,)
     frames += (keys.join(session.hold(each), on=key, how="semi") for each in left if each is not None)
     return nw.concat(frames).unique(key)
 

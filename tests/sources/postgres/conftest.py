@@ -19,6 +19,6 @@ def follower(logical_url: str, tmp_path: Path) -> Iterator[Follower]:
 
 
 @pytest.fixture
-def shop(postgres_url: str, tmp_path: Path) -> Shop:
+def shop(logical_url: str, tmp_path: Path) -> Shop:
     """A shop with three orders that were made a day ago."""
-    return opened(postgres_url, tmp_path)
+    return opened(logical_url, tmp_path)

@@ -8,7 +8,7 @@ import assay
 from assay.model.database import Mode
 from tests.sources.postgres.shop import Shop
 
-MODES: tuple[Mode, ...] = ("full", "horizon", "xmin")
+MODES: tuple[Mode, ...] = ("full", "horizon", "xmin", "cdc")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -32,6 +32,7 @@ def test_what_was_inserted_and_updated_since_is_published(shop: Shop, mode: Mode
 @pytest.mark.parametrize("mode", MODES)
 def test_a_row_that_commits_late_with_an_early_stamp_is_not_missed(shop: Shop, mode: Mode) -> None:
     shop.mode = mode
+    shop.run()
     with shop.connect() as writer:
         writer.execute("begin")
         writer.execute("insert into orders (id, customer_id, amount) values (10, 1, 5)")

@@ -20,9 +20,9 @@ def spool_query(spooled: Spooled, columns: Mapping[str, str]) -> str:
 
     A column may hold what its type does not: `unfit(name)` is true then, and `as_text(name)` is what is there.
     """
-    place = {name: f"c{n}" for n, name in enumerate(columns)}
-    typed = [f"{_typed(place[name], kind)} as {quoting.name(name)}" for name, kind in columns.items()]
-    doubtful = [name for name, kind in columns.items() if kind not in _SAFE]
+    place = {name: f"c{n}" for n, name in enumerate(spooled.columns)}
+    typed = [f"{_typed(place.get(name), kind)} as {quoting.name(name)}" for name, kind in columns.items()]
+    doubtful = [name for name, kind in columns.items() if kind not in _SAFE and name in place]
     told = [f"{_misfit(place[name], columns[name])} as {quoting.name(unfit(name))}" for name in doubtful]
     told += [f"{place[name]} as {quoting.name(as_text(name))}" for name in doubtful]
     first = (spooled.part.number << SLICE_BIT) + spooled.numbered
@@ -30,9 +30,10 @@ def spool_query(spooled: Spooled, columns: Mapping[str, str]) -> str:
         f"{first}::bigint + n as {POSITION}",
         f"{quoting.text(spooled.part.name)} as {SOURCE_FILE}",
         f"date {quoting.text(spooled.part.extracted_on)} as {EXTRACTED_ON}",
-        f"u as {UNCHANGED}",
+        f"{'null::varchar' if spooled.bare else 'u'} as {UNCHANGED}",
     ]
-    kinds = {place[name]: kind if kind in _SAFE else "VARCHAR" for name, kind in columns.items()} | {"u": "VARCHAR"}
+    kinds = {place[name]: columns[name] if columns[name] in _SAFE else "VARCHAR" for name in spooled.columns}
+    kinds |= {} if spooled.bare else {"u": "VARCHAR"}
     numbered = f"(select row_number() over () as n, * from {_read(spooled, kinds)})"
     return f"select {', '.join((*typed, *system, *told))} from {numbered}"
 
@@ -56,10 +57,13 @@ def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
     return f"read_csv({quoting.path(spooled.path)}, {', '.join(options)})"
 
 
-def _typed(place: str, kind: str) -> str:
+def _typed(place: str | None, kind: str) -> str:
+    if place is None:
+        return f"null::{kind}"
     if kind in _SAFE:
         return place
-    return f"unhex({place})" if kind == "BLOB" else f"try_cast({place} as {kind})"
+    # Bytes are written as \\x414243.
+    return f"unhex({place}[3:])" if kind == "BLOB" else f"try_cast({place} as {kind})"
 
 
 def _misfit(place: str, kind: str) -> str:

@@ -142,14 +142,6 @@ def check_key(source: PostgresTable, table: ServerTable) -> None:
         )
 
 
-def expression(name: str, kind: str, table: ServerTable) -> sql.Composable:
-    """Return SQL for a column's values in the form that they are read in."""
-    if name not in table.columns:
-        return sql.SQL("null")
-    column = sql.Identifier(name)
-    return sql.SQL("encode({}, 'hex')").format(column) if kind == "BLOB" else column
-
-
 def quoted(relation: str) -> sql.Identifier:
     """Return the name of a table, quoted."""
     return sql.Identifier(*parts_of(relation))

@@ -92,6 +92,8 @@ class TableChanges:
     upserted: int
     removals: Path
     removed: int
+    longest: int
+    """Bytes of the longest row in the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +206,11 @@ class _Following:
         """Write the files; return what they hold."""
         upserts, removals = (folder / f"{self.table.oid}.{kind}.csv" for kind in ("upserts", "removals"))
         counts = self._inserts, self._updates, self._deletes
-        upserted, removed = self._rows.write_rows(upserts), self._rows.write_gone(removals)
-        return TableChanges(self.table, self._truncated, *counts, upserts, upserted, removals, removed)
+        new, gone = self._rows.write_rows(upserts), self._rows.write_gone(removals)
+        longest = max(new.longest, gone.longest)
+        return TableChanges(
+            self.table, self._truncated, *counts, upserts, new.rows, removals, gone.rows, longest=longest
+        )
 
     def _update(self, change: Update) -> None:
         new = self._asked(change.new)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -63,6 +64,15 @@ class Scratch:
         for table in self._tables:
             table.flush()
         self._waiting = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of rows, how many there are, and how many bytes the longest has."""
+
+    path: Path
+    rows: int
+    longest: int
 
 
 class Latest:
@@ -124,23 +134,27 @@ class Latest:
         self._scratch.database.executemany(self._put, self._waiting)
         self._waiting.clear()
 
-    def write_rows(self, path: Path) -> int:
-        """Write the rows, each with a last value that names what is unchanged in it; return how many there are."""
+    def write_rows(self, path: Path) -> Written:
+        """Write the rows, each with a last value that names what is unchanged in it."""
         return self._write(path, f"select {self._every} from {self._table} where gone is null", self._with_unchanged)
 
-    def write_gone(self, path: Path) -> int:
-        """Write the keys that are gone; return how many there are."""
+    def write_gone(self, path: Path) -> Written:
+        """Write the keys that are gone."""
         return self._write(path, f"select {self._keys} from {self._table} where gone is not null", tuple)
 
     def _wait(self, row: Values) -> None:
         self._waiting.append(row)
         self._scratch.waits(row)
 
-    def _write(self, path: Path, query: str, shaped: Callable[[Values], Values]) -> int:
+    def _write(self, path: Path, query: str, shaped: Callable[[Values], Values]) -> Written:
         self._scratch.flush()
         rows = self._scratch.database.execute(query)
+        count = longest = 0
         with path.open("wb") as file:
-            return sum(1 for row in rows if file.write(_line(shaped(row))))
+            for row in rows:
+                count += 1
+                longest = max(longest, file.write(_line(shaped(row))))
+        return Written(path, count, longest)
 
     def _with_unchanged(self, row: Values) -> Values:
         names = [name for name, value in zip(self._columns, row, strict=True) if value == UNCHANGED]

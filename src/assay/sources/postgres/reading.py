@@ -27,7 +27,7 @@ class Reading:
     keys: Spool | None = None
     """All keys there are, where rows that are gone are looked for."""
     deleted: Spool | None = None
-    """Keys of rows that were deleted."""
+    """Keys of rows that were deleted; a row that came again with the same key stands in `rows`."""
     count: int | None = None
     """How many rows the table has, where that can tell that some were missed."""
     missing: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     catalog.check_key(source, table)
     since = Watermark.from_text(asked.watermark) if asked.watermark else None
     whole = whole or modes.why_whole(source, table, since, snapshot.server, snapshot.xid) is not None
-    columns = [catalog.expression(name, kind, table) for name, kind in source.columns.items()]
+    columns = [column for column in source.columns if column not in missing]
     name = catalog.quoted(source.relation)
     where = sql.SQL("true") if whole or since is None else modes.changed(source, since)
     rows = copy_rows(connection, columns, name, where, folder / "rows.csv")
@@ -71,9 +71,8 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     count = _count(connection, name)
     if source.deletes and (rows.rows or count != asked.rows):
         # Where no row has come and as many are there, none has gone.
-        keys = [catalog.expression(column, source.columns[column], table) for column in source.key]
-        keys_there = copy_rows(connection, keys, name, sql.SQL("true"), folder / "keys.csv")
-        return replace(found, keys=keys_there, count=count)
+        keys = copy_rows(connection, source.key, name, sql.SQL("true"), folder / "keys.csv")
+        return replace(found, keys=keys, count=count)
     return replace(found, count=count)
 
 
@@ -89,7 +88,6 @@ def _watermark(
         columns={**(since.columns if since else {}), **now},
         stamp=snapshot.stamp,
         xid=snapshot.xid,
-        lsn=snapshot.lsn,
         numbered=(since.numbered if since else 0) + rows,
     )
 

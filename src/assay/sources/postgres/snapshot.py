@@ -39,7 +39,6 @@ class Snapshot:
     id: str
     xid: int
     """All transactions before this one have ended: what they wrote is seen."""
-    lsn: str
     stamp: str | None
     """No transaction that is not seen stamps a row earlier; None where nobody asked, or nobody knows."""
     server: str
@@ -62,11 +61,10 @@ def taken(url: str, *, horizon: bool) -> Iterator[Snapshot]:
         stamp = _horizon(connection) if horizon else None
         connection.execute("begin isolation level repeatable read, read only")
         found = connection.execute(
-            "select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
-            "(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text"
+            "select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
         ).fetchone()
         assert found is not None
-        yield Snapshot(url, found[0], found[1], found[2], stamp, identity(connection), connection)
+        yield Snapshot(url, found[0], found[1], stamp, identity(connection), connection)
         connection.execute("commit")
 
 

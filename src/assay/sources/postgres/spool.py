@@ -20,17 +20,20 @@ class Spool:
     """
 
     path: Path
+    columns: tuple[str, ...]
     rows: int
     longest: int
     """Bytes of the longest row."""
+    bare: bool = False
+    """Whether nothing stands behind the columns."""
 
 
 def copy_rows(
-    connection: Connection, columns: Sequence[sql.Composable], table: sql.Composable, where: sql.Composable, to: Path
+    connection: Connection, columns: Sequence[str], table: sql.Composable, where: sql.Composable, to: Path
 ) -> Spool:
     """Write the rows of a table that a condition holds for."""
     query = sql.SQL("copy (select {}, '' from {} where {}) to stdout (format csv)").format(
-        sql.SQL(", ").join(columns), table, where
+        sql.SQL(", ").join(map(sql.Identifier, columns)), table, where
     )
     longest = 0
     with connection.cursor() as cursor, to.open("wb") as file:
@@ -38,4 +41,4 @@ def copy_rows(
             for row in copy:
                 longest = max(longest, len(row))
                 file.write(row)
-        return Spool(to, cursor.rowcount, longest)
+        return Spool(to, tuple(columns), cursor.rowcount, longest)

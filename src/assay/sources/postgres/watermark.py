@@ -25,8 +25,10 @@ class Watermark:
     that."""
     xid: int | None = None
     """All transactions before this one had ended: 64 bits, with the epoch."""
-    lsn: str | None = None
-    """All changes that were committed up to here have been read."""
+    lsn: int | None = None
+    """All changes that were committed before this place in the log have been read."""
+    along: tuple[str, ...] = ()
+    """The tables whose changes were read with it: where one has none, its own watermark stays behind."""
     numbered: int = 0
     """How many rows have been given a number so far."""
 
@@ -37,4 +39,5 @@ class Watermark:
     @classmethod
     def from_text(cls, text: str) -> Watermark:
         """Rebuild it from `to_text`."""
-        return cls(**json.loads(text))
+        body = json.loads(text)
+        return cls(**{**body, "along": tuple(body["along"])})

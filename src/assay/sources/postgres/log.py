@@ -1,0 +1,122 @@
+"""Reading the log of a database: what has changed in all of its tables that are followed so, up to one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from assay.model.database import parts_of
+from assay.model.errors import SourceError
+from assay.sources.postgres import catalog, modes, publication, replication, slot
+from assay.sources.postgres.catalog import ServerTable
+from assay.sources.postgres.coalescing import Followed, TableChanges, coalesced
+from assay.sources.postgres.connection import Connection, connect
+from assay.sources.postgres.looking import Asked
+from assay.sources.postgres.reading import Reading
+from assay.sources.postgres.slot import SlotError
+from assay.sources.postgres.snapshot import identity
+from assay.sources.postgres.spool import Spool
+from assay.sources.postgres.watermark import Watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What the log tells."""
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """By name; none where all tables must be read whole, as one of them must."""
+    start: int | None = None
+    """The place in the log that a snapshot which is taken now goes with."""
+
+
+def read_log(url: str, name: str, asked: Mapping[str, Asked], folder: Path, *, whole: bool) -> Logged:
+    """Read what has changed in some tables of a database, by name; `name` is that of its slot and publication.
+
+    Where one of the tables must be read whole, all must: they are of one moment.
+    """
+    with connect(url, writes=True) as connection:
+        replication.check_server(connection)
+        tables = {each: catalog.look(connection, asked[each].source.relation) for each in asked}
+        followed = _followed(connection, asked, tables)
+        untold = publication.publish(connection, name, list(followed.values()))
+        stored = _stored(asked, tables, identity(connection))
+        if stored is None or untold or whole:
+            return Logged(start=_start(connection, name))
+        slot.check_slot(connection, name, stored)
+        # What is published needs no log any more.
+        slot.advance(connection, name, stored)
+        end = slot.end_of_log(connection)
+        messages = slot.changes(connection, name, name, upto=end)
+        found = coalesced(messages, list(followed.values()), start=stored, end=end, folder=folder)
+        if found.unfollowed:
+            return Logged(start=_start(connection, name))
+        changes = {each.table.oid: each for each in found.tables}
+        return Logged({each: _reading(each, asked, tables, changes.get(tables[each].oid), found.lsn) for each in asked})
+
+
+def along(asked: Mapping[str, Asked]) -> tuple[str, ...]:
+    """Return the tables whose changes are read together."""
+    return tuple(sorted(each.source.relation for each in asked.values()))
+
+
+def _followed(
+    connection: Connection, asked: Mapping[str, Asked], tables: Mapping[str, ServerTable]
+) -> dict[str, Followed]:
+    wanted: dict[tuple[str, str], tuple[str, ...]] = {}
+    for name, each in asked.items():
+        missing = catalog.missing_columns(each.source, tables[name], each.columns)
+        catalog.check_key(each.source, tables[name])
+        place = parts_of(each.source.relation)
+        if place in wanted:
+            raise SourceError(f"{each.source.relation}: is two sources of one database; let tables share one.")
+        wanted[place] = tuple(column for column in each.source.columns if column not in missing)
+    return dict(zip(asked, replication.followed(connection, wanted), strict=True))
+
+
+def _stored(asked: Mapping[str, Asked], tables: Mapping[str, ServerTable], server: str) -> int | None:
+    """Return the place up to which all tables have been read; None where one must be read whole."""
+    marks = {name: Watermark.from_text(each.watermark) if each.watermark else None for name, each in asked.items()}
+    if any(modes.why_whole(asked[name].source, tables[name], mark, server, None) for name, mark in marks.items()):
+        return None
+    newest = max((mark for mark in marks.values() if mark is not None), key=lambda mark: mark.lsn or 0)
+    # A table that was not read with the others has changes that the slot has forgotten.
+    return newest.lsn if set(along(asked)) <= set(newest.along) else None
+
+
+def _start(connection: Connection, name: str) -> int:
+    """Return a place in the log: what was committed before it is seen by a snapshot that is taken now."""
+    place = slot.end_of_log(connection)
+    try:
+        slot.check_slot(connection, name, place)
+    except SlotError:
+        return slot.make_slot(connection, name)
+    replication.wait_for_writers(connection, seconds=replication.WAIT_SECONDS)
+    return place
+
+
+def _reading(
+    name: str, asked: Mapping[str, Asked], tables: Mapping[str, ServerTable], found: TableChanges | None, lsn: int
+) -> Reading:
+    source, table = asked[name].source, tables[name]
+    before = Watermark.from_text(asked[name].watermark or "{}")
+    nothing = Spool(Path(), (), 0, 0)
+    told = Reading(
+        rows=nothing,
+        complete=False,
+        watermark=before,
+        missing=tuple(column for column in source.columns if column not in table.columns),
+        columns=tuple(table.columns),
+        partial=True,
+    )
+    if found is None:
+        return told
+    return replace(
+        told,
+        rows=Spool(found.upserts, found.table.columns, found.upserted, found.longest),
+        complete=found.truncated,
+        watermark=replace(
+            before, oid=table.oid, lsn=lsn, along=along(asked), numbered=before.numbered + found.upserted
+        ),
+        deleted=Spool(found.removals, found.table.key, found.removed, found.longest, bare=True),
+    )
