@@ -10,7 +10,7 @@ from typing import Literal, Self, get_args
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.schema import Schema, canonical_type
 from assay.model.secrets import without_secrets
-from assay.model.source import check_names, with_system_columns
+from assay.model.source import Slice, check_names, with_system_columns
 
 Mode = Literal["full", "horizon", "xmin", "cdc"]
 """full: all rows, each time. horizon: rows whose stamp is not older than any transaction that the last reading could
@@ -75,6 +75,22 @@ class PostgresTable:
     def schema(self) -> Schema:
         """The declared columns, and then those that assay adds to every row."""
         return with_system_columns(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """Rows of a database in a file, as its COPY writes them."""
+
+    path: str
+    columns: tuple[str, ...]
+    bare: bool
+    """Whether nothing stands behind the columns; or else the names of those that the row does not bring."""
+    part: Slice
+    """The slice that they are of."""
+    numbered: int
+    """How many rows of the slice have been given a number before."""
+    longest: int
+    """Bytes of the longest row."""
 
 
 def relation(

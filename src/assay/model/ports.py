@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from narwhals import LazyFrame
 
 from assay.model.data import DataFile, Manifest, TableMetadata
+from assay.model.database import Spooled
 from assay.model.files import Columnar, Csv
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
@@ -51,22 +52,6 @@ class Rejects:
     """Boolean column of the frame -> name of the check it stands for."""
     slices: Sequence[Slice] = ()
     """Those that the rows may be of: they tell the lines that rows stand in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """Rows of a database in a file, as its COPY writes them."""
-
-    path: str
-    columns: tuple[str, ...]
-    bare: bool
-    """Whether nothing stands behind the columns; or else the names of those that the row does not bring."""
-    part: Slice
-    """The slice that they are of."""
-    numbered: int
-    """How many rows of the slice have been given a number before."""
-    longest: int
-    """Bytes of the longest row."""
 
 
 class Session(Protocol):

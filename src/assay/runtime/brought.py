@@ -9,8 +9,8 @@ import narwhals as nw
 from narwhals import Expr, col
 
 from assay.model.data import DataFile, dataset_of_delta
-from assay.model.database import PostgresTable
-from assay.model.ports import Destination, Frame, Rejects, Session, Spooled
+from assay.model.database import PostgresTable, Spooled
+from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.source import POSITION, SOURCE_FILE, UNCHANGED, Slice, as_text, unfit
 from assay.runtime.reading import stored_schema

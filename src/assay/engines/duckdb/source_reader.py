@@ -9,8 +9,9 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from assay.engines.duckdb import csv_reader, parquet_reader, quoting
 from assay.engines.duckdb.spool_reader import spool_query
+from assay.model.database import Spooled
 from assay.model.files import Columnar, Csv
-from assay.model.ports import Frame, Spooled
+from assay.model.ports import Frame
 from assay.model.schema import Schema
 from assay.model.source import Slice
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.csv_reader import misfit
-from assay.model.ports import Spooled
+from assay.model.database import Spooled
 from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, UNCHANGED, as_text, unfit
 
 _SAFE = ("BOOLEAN", "INTEGER", "BIGINT", "REAL", "DOUBLE", "VARCHAR")
