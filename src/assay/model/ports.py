@@ -142,11 +142,9 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """What evaluates frames."""
+    """What evaluates frames; `room` is a folder for files of this process, which goes with it, however that ends."""
 
-    @property
-    def room(self) -> str:
-        """A folder for files of this process: it goes with it, however that ends."""
+    room: str
 
     def session(self) -> AbstractContextManager[Session]:
         """Open a session for one worker."""

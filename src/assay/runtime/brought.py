@@ -12,7 +12,7 @@ from assay.model.data import DataFile, dataset_of_delta
 from assay.model.database import PostgresTable, Spooled
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
-from assay.model.source import POSITION, SOURCE_FILE, UNCHANGED, Slice, as_text, unfit
+from assay.model.source import SOURCE_FILE, UNCHANGED, Slice, as_text, unfit
 from assay.runtime.reading import stored_schema
 from assay.runtime.work import Work
 from assay.sources.postgres.reading import Reading
@@ -86,7 +86,8 @@ def _quarantined(errand: Errand, bad: Frame, doubtful: tuple[str, ...]) -> tuple
     work, columns = errand.work, errand.source.columns
     texts = [col(as_text(name)).alias(name) if name in doubtful else col(name) for name in columns]
     reasons = {unfit(name): f"{name} is no {columns[name]}" for name in doubtful}
-    rows = bad.select(*texts, POSITION, SOURCE_FILE, *reasons)
+    # Without its place: each reading gives it another, and the row is rejected as it was.
+    rows = bad.select(*texts, SOURCE_FILE, *reasons)
     quarantined = errand.session.rejected_rows(rows, Rejects(work.handle.id, errand.name, reasons))
     prefix = work.prefix(errand.attempt)
     return errand.session.write(

@@ -77,5 +77,6 @@ def slice_of(source: PostgresTable, known: Collection[Slice], options: RunOption
         identity=FileIdentity(source.path, 0, 0, 0, 0, ""),
         extracted_on=options.as_of.isoformat(),
         extracted_at_ns=time.time_ns(),
+        header=before.header if before else (),
         watermark=before.watermark if before else None,
     )

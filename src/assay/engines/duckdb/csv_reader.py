@@ -20,6 +20,8 @@ _FIRST_DAY, _LAST_DAY = "date '0001-01-01'", "date '9999-12-31'"
 _FRACTION = "([.][0-9]{0,6}0*)?"
 _CUT = "[.][0-9]{6}0*[1-9]"
 _OFFSET = ":.*[+-][0-9:]*[1-9]"
+_WORD = ":[0-9.]+ *([A-TV-Ya-tv-y]|[Uu][A-SU-Za-su-z])"
+"""Behind a time, but for Z and UTC."""
 _SHOWN = 80
 """Of a value that does not fit, so many characters are shown in its reason."""
 
@@ -123,8 +125,9 @@ def misfit(column: str, kind: str) -> str:
             # Midnight at the end of a day is none that lakes can hold.
             wrong = f"{_unlike(column, f'[0-9]+:[0-9]+(:[0-9]+{_FRACTION})?')} or {cast} = time '24:00:00'"
         case "TIMESTAMP" | "TIMESTAMPTZ":
-            # A TIMESTAMP's offset would be dropped, and so the value be another moment.
-            cut = f"{_CUT}|{_OFFSET}" if kind == "TIMESTAMP" else _CUT
+            # A TIMESTAMP's offset would be dropped, as would a zone's name and the BC of a year, and so the value be
+            # another moment.
+            cut = f"{_CUT}|{_OFFSET}|{_WORD}" if kind == "TIMESTAMP" else _CUT
             wrong = (
                 f"try_cast({column} as timestamp)::date not between {_FIRST_DAY} and {_LAST_DAY} "
                 f"or {_unlike(column, '[0-9].*')} or regexp_matches({column}, '{cut}')"

@@ -22,6 +22,7 @@ class DuckDbEngine:
         """Open DuckDB with `threads` threads over all sessions and a limit such as "1GB"."""
         self._memory_limit = memory_limit
         self._spill = Spill(spill_folder)
+        self.room = self._spill.room
         self._lock = threading.Lock()
         self._open: set[duckdb.DuckDBPyConnection] = set()
         self._interrupted = False
@@ -79,11 +80,6 @@ class DuckDbEngine:
     def _on(self, cursor: duckdb.DuckDBPyConnection) -> DuckDbSession:
         """Return the session that works on a cursor."""
         return DuckDbSession(cursor)
-
-    @property
-    def room(self) -> str:
-        """A folder for files of this process: it goes with it, however that ends."""
-        return self._spill.room
 
     def interrupt(self) -> None:
         """Make the sessions that are open stop what they compute, with an error; no more are opened."""

@@ -56,7 +56,7 @@ class ServerTable:
     """Another where it was dropped and made again."""
     kind: str
     columns: Mapping[str, str]
-    """Name -> type, as the server writes it."""
+    """Name -> type, as the server writes it; of a domain, that which it is made of."""
     marks: Mapping[str, str]
     """Name -> what tells a column from another of its name: one that was dropped and added again, or given another
     type, has other values in rows that nobody has written since."""
@@ -68,7 +68,12 @@ class ServerTable:
 
 _LOOK = sql.SQL("""
 select c.oid::bigint, c.relkind::text,
-  (select json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod) order by a.attnum)
+  (select json_object_agg(a.attname, coalesce(
+       (with recursive base(id, modifier) as (
+          select typbasetype, typtypmod from pg_type where oid = a.atttypid and typtype = 'd' union all
+          select t.typbasetype, t.typtypmod from base join pg_type t on t.oid = base.id where t.typtype = 'd')
+        select format_type(base.id, modifier) from base join pg_type t on t.oid = base.id where t.typtype <> 'd'),
+       format_type(a.atttypid, a.atttypmod)) order by a.attnum)
      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
   (select json_object_agg(a.attname, concat_ws(' ', a.attnum, a.atttypid, a.atttypmod,
        case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end))
