@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from assay import assembly, migrating, platform
@@ -16,8 +17,8 @@ from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
 from assay.model.secrets import without_secrets
 from assay.settings import Settings
-from assay.sources.postgres.catalog import natural
 from assay.sources.postgres.introspection import Found, tables_of
+from assay.sources.postgres.kinds import exact, is_plain, natural
 
 LAYER = "raw"
 _MOST_LETTERS = 63
@@ -66,8 +67,9 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
     """
     settings = arguments.get("settings") or platform.current_settings()
     place = arguments.get("warehouse")
-    pipeline = mirror_of(url, **_choice(arguments))
-    if arguments.get("migrate") and assembly.is_database(settings, place):
+    into_database = assembly.is_database(settings, place)
+    pipeline = mirror_of(url, into_database=into_database, **_choice(arguments))
+    if arguments.get("migrate") and into_database:
         migrating.migrate(pipeline, warehouse=place, settings=settings)
     return platform.run(
         pipeline,
@@ -79,18 +81,28 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
     )
 
 
-def mirror_of(url: str, **choice: Unpack[Choice]) -> Pipeline:
-    """Return the pipeline that mirrors tables of a database, as `sync` runs it; it is named after the layer."""
+def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]) -> Pipeline:
+    """Return the pipeline that mirrors tables of a database, as `sync` runs it; it is named after the layer.
+
+    On the way into another database, values go as texts where no other type holds all of them, and get their own types
+    there again.
+    """
     layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
     updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
     check_address(without_secrets(url), url)
     relations: dict[str, Relation] = {}
+    own: dict[str, Found] = {}
     for each in _chosen(url, choice.get("tables", ())):
         name = _name(each, layer)
         if name in relations:
             raise UsageError(f"{each.place} and another table would both be {name}; choose by --tables.")
-        relations[name] = _relation(each, mode, updated, deletes=deletes)
-    return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=postgres(url, mode=mode, tables=relations))
+        own[name] = each
+        relations[name] = _relation(each, mode, updated, deletes=deletes, into_database=into_database)
+    sources = {
+        name: replace(source, kinds=_kinds(own[name]) if into_database else {}, comments=own[name].comments)
+        for name, source in postgres(url, mode=mode, tables=relations).items()
+    }
+    return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=sources)
 
 
 def _choice(arguments: SyncArguments) -> Choice:
@@ -113,7 +125,13 @@ def _chosen(url: str, wanted: Sequence[str]) -> list[Found]:
     return [each for each in found if each.readable]
 
 
-def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool) -> Relation:
+def _kinds(table: Found) -> dict[str, str]:
+    """Return the types that columns have in another database; of one that it may lack, the text."""
+    return {name: kind if name in table.common and is_plain(kind) else "text" for name, kind in table.columns.items()}
+
+
+def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_database: bool) -> Relation:
+    declared = exact if into_database else natural
     own: Mode | None = None
     if not table.key:
         own = "full"
@@ -121,7 +139,11 @@ def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool) -> Relat
         own = "xmin"
     return relation(
         ".".join('"' + part.replace('"', '""') + '"' for part in (table.schema, table.name)),
-        columns={name: natural(kind) for name, kind in table.columns.items()},
+        columns={
+            # A stamp is compared, and so it is none.
+            name: natural(kind) if name == updated else declared(kind)
+            for name, kind in table.columns.items()
+        },
         key=table.key,
         updated=updated if (own or mode) == "horizon" else None,
         deletes=deletes and bool(table.key),

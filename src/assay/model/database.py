@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from assay.model.errors import DeclarationError, near_miss
@@ -60,6 +60,10 @@ class PostgresTable:
     publish: bool = False
     """Whether readers see the rows as a table, under the source's name; if not, only other tables see them."""
     mirror: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Column -> type that a database has it in where it is published, if not by its declared type."""
+    comments: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What is said of columns; of the table, under an empty name."""
 
     @property
     def path(self) -> str:

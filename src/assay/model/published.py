@@ -77,3 +77,5 @@ class TableShape:
     """Names and types that readers see."""
     key: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ()
+    comments: Mapping[str, str] = field(default_factory=dict)
+    """What is said of columns; of the table, under an empty name."""

@@ -14,7 +14,12 @@ from assay.runtime.trace import Traced
 def shapes(pipeline: Pipeline, traced: Mapping[str, Traced]) -> list[TableShape]:
     """Return the shape of every table, in the order of the pipeline; sources that are published come first."""
     mirrors = [
-        TableShape(pipeline.dataset_of(name), _columns(traced[name]), source.key)
+        TableShape(
+            pipeline.dataset_of(name),
+            tuple((column, source.kinds.get(column, kind)) for column, kind in _columns(traced[name])),
+            source.key,
+            comments=source.comments,
+        )
         for name, source in pipeline.mirrors.items()
     ]
     tables = [

@@ -26,7 +26,7 @@ FORMAT = 1
 """Raised when assay computes tables differently, so that all are computed again."""
 INPUT = "input_"
 """Tables of a definition are named so, with the parameter behind it."""
-_HOW = ("path", "mirror", "load", "database", "updated", "deletes", "mode", "publish")
+_HOW = ("path", "mirror", "load", "database", "updated", "deletes", "mode", "publish", "kinds", "comments")
 """Where a source is and how it is followed: neither changes what its rows are."""
 _NO_DATE = dt.date(2000, 1, 1)
 """Stands for the run's date while tracing: a table's definition does not change with the day."""

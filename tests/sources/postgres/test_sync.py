@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import assay
 from assay import SourceError, UsageError
 from assay.model.database import Mode
+from assay.warehouses.postgres.server.embedded import embedded
 from tests.sources.postgres.shop import DAY, Shop
 
 ODD = (
@@ -35,9 +37,9 @@ def test_all_tables_are_mirrored_and_followed(shop: Shop, tmp_path: Path, where:
     )
     assert assay.sync(shop.url, warehouse=place, mode=mode, as_of=DAY).state == "published"
     with assay.connect(place) as connection:
-        assert connection.execute("select id, amount from raw.orders order by id").fetchall() == shop.there(
-            "id, amount"
-        )
+        assert connection.execute(
+            "select id, amount::decimal(12,2) from raw.orders order by id"
+        ).fetchall() == shop.there("id, amount")
         assert connection.execute("select name from raw.customers where id = 2").fetchall() == [("other",)]
         assert sorted(str(row[0]) for row in connection.execute("select text from raw.notes").fetchall()) == [
             *("", "None", "x", "y")
@@ -58,3 +60,49 @@ def test_a_password_in_the_address_is_refused_and_not_shown(shop: Shop) -> None:
     with pytest.raises(UsageError, match="has a password in it") as refused:
         assay.sync("postgresql://etl:" + "s3cret" + "@localhost/shop", warehouse=shop.lake)
     assert "s3cret" not in str(refused.value)
+
+
+TYPES = """
+create type mood as enum ('sad', 'happy');
+create domain short as varchar(3);
+create table types (id int primary key, huge numeric, money numeric(12,2), day date, at timestamptz, local timestamp(3),
+    hour time, body jsonb, tags text[], span int4range, raw bytea, code uuid, name varchar(9), fixed char(4), mood mood,
+    short short, net inet, pause interval, flag bool, small int2, double float8, bits bit(3));
+insert into types values
+    (1, 12345678901234567890.123456789012345678901234567890, 'NaN', 'infinity', '-infinity', '2026-01-02 03:04:05.678',
+     '24:00:00', '{"a": [1, null, "x"]}', '{a,"b,c",NULL}', '[1,5)', '\\x00ff22', gen_random_uuid(), '', 'ab', 'sad',
+     'abc', '10.0.0.1/8', '1 year 2 days 03:04:05', true, -32768, 'NaN', '101'),
+    (2, 'NaN', 9999999999.99, '0044-03-15 BC', '2026-01-02 03:04:05.678901+00', 'infinity', '00:00:00.000001', 'null',
+     '{}', 'empty', '', null, 'a"b,c', 'x', 'happy', '', '::1', '-1 mon', false, 1, '-Infinity', '000');
+insert into types (id, huge) values (3, 1.10);
+comment on table types is 'All kinds; of ''values''.';
+comment on column types.huge is 'More digits than most have.';
+"""
+
+
+@pytest.mark.parametrize("mode", ["xmin", "cdc"])
+def test_a_database_gets_every_value_in_its_type_with_key_and_comments(shop: Shop, tmp_path: Path, mode: Mode) -> None:
+    shop.execute(*TYPES.strip().split(";\n"))
+    place = f"postgresql:{tmp_path / 'server'}"
+    first = assay.sync(shop.url, warehouse=place, mode=mode, tables=["types"], as_of=DAY)
+    assert (first.problems, first.tables["raw_types"].ledger.rejected) == ((), 0)
+    shop.execute(
+        "update types set huge = huge + 1, double = '0.1', day = day where id = 1",
+        "insert into types (id, huge, tags) values (4, 'Infinity', '{{1,2},{3,4}}')",
+    )
+    assay.sync(shop.url, warehouse=place, mode=mode, tables=["types"], as_of=DAY)
+    with embedded(tmp_path / "server") as url, psycopg.connect(url.replace("+psycopg", "")) as there:
+        columns = [name for name in columns_of(shop.url) if name not in ("mood", "short")]
+        texts = ", ".join(f'"{name}"::text, pg_typeof("{name}")::text' for name in columns)
+        mine = there.execute(f"select {texts}, mood, short from raw.types order by id").fetchall()
+        with shop.connect() as here:
+            assert mine == here.execute(f"select {texts}, mood::text, short::text from types order by id").fetchall()
+        said = "select obj_description('raw.types'::regclass), col_description('raw.types'::regclass, 2)"
+        assert there.execute(said).fetchone() == ("All kinds; of 'values'.", "More digits than most have.")
+        unique = "select indexdef from pg_indexes where schemaname = 'raw' and indexdef like 'CREATE UNIQUE%%(id)'"
+        assert len(there.execute(unique).fetchall()) == 1
+
+
+def columns_of(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [column.name for column in connection.execute("select * from types limit 0").description or ()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,41 +10,10 @@ from psycopg import sql
 from assay.model.database import PostgresTable, parts_of
 from assay.model.errors import SourceError, near_miss
 from assay.sources.postgres.connection import Connection
+from assay.sources.postgres.kinds import fits, natural
 
 _KINDS = {"r": "table", "p": "table", "m": "materialized view", "v": "view", "f": "foreign table"}
 _TABLES = ("r", "p")
-_FITS: Mapping[str, tuple[str, ...]] = {
-    "BOOLEAN": ("boolean",),
-    "INTEGER": ("smallint", "integer"),
-    "BIGINT": ("smallint", "integer", "bigint", "oid"),
-    "DECIMAL": ("smallint", "integer", "bigint", "numeric"),
-    "REAL": ("real",),
-    "DOUBLE": ("smallint", "integer", "real", "double precision"),
-    "DATE": ("date",),
-    "TIME": ("time without time zone",),
-    "TIMESTAMP": ("date", "timestamp without time zone"),
-    "TIMESTAMPTZ": ("timestamp with time zone",),
-    "BLOB": ("bytea",),
-    "UUID": ("uuid",),
-}
-"""Declared type -> types of the server whose values it holds; VARCHAR holds the text of any."""
-_NATURAL = {
-    "boolean": "BOOLEAN",
-    "smallint": "INTEGER",
-    "integer": "INTEGER",
-    "bigint": "BIGINT",
-    "real": "REAL",
-    "double precision": "DOUBLE",
-    "date": "DATE",
-    "time without time zone": "TIME",
-    "bytea": "BLOB",
-    "timestamp without time zone": "TIMESTAMP",
-    "timestamp with time zone": "TIMESTAMPTZ",
-    "uuid": "UUID",
-    "oid": "BIGINT",
-}
-_MODIFIER = re.compile(r"\(.*?\)")
-_MOST_DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +75,6 @@ def look(connection: Connection, relation: str) -> ServerTable:
     return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
 
 
-def natural(kind: str) -> str:
-    """Return the type that a column of the server is declared with where nothing speaks for another."""
-    plain = _MODIFIER.sub("", kind)
-    if plain == "numeric" and (digits := re.search(r"\((\d+),(-?\d+)\)", kind)):
-        precision, scale = int(digits[1]), int(digits[2])
-        return f"DECIMAL({precision},{scale})" if 0 <= scale <= precision <= _MOST_DIGITS else "VARCHAR"
-    return _NATURAL.get(plain, "VARCHAR")
-
-
 def missing_columns(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the declared columns that the table has lost since it was read with `known` ones: they are read as null.
 
@@ -128,7 +87,7 @@ def missing_columns(source: PostgresTable, table: ServerTable, known: tuple[str,
                 f"{place}has no column {name!r}.{near_miss(name, table.columns)} It has: {', '.join(table.columns)}."
             )
         there = table.columns.get(name)
-        if there is not None and not _fits(there, kind):
+        if there is not None and not fits(there, kind):
             raise SourceError(
                 f"{place}{name} is {there} in the database, and declared {kind}; declare it {natural(there)}."
             )
@@ -150,11 +109,6 @@ def check_key(source: PostgresTable, table: ServerTable) -> None:
 def quoted(relation: str) -> sql.Identifier:
     """Return the name of a table, quoted."""
     return sql.Identifier(*parts_of(relation))
-
-
-def _fits(there: str, declared: str) -> bool:
-    plain = _MODIFIER.sub("", there)
-    return declared == "VARCHAR" or plain in _FITS[_MODIFIER.sub("", declared)]
 
 
 def regclass(relation: str) -> str:

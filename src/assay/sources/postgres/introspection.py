@@ -15,6 +15,9 @@ _TABLES = """
 select s.nspname, c.relname, has_table_privilege(c.oid, 'select'),
   coalesce((select json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod) order by a.attnum)
      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}'),
+  coalesce((select json_agg(a.attname)
+     from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = c.oid and a.attnum > 0 and t.typnamespace = 'pg_catalog'::regnamespace), '[]'),
   coalesce((select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
@@ -39,6 +42,8 @@ class Found:
     """Whether the role may read it."""
     columns: Mapping[str, str]
     """Name -> type, as the server writes it."""
+    common: frozenset[str]
+    """Columns of types that every server has."""
     key: tuple[str, ...]
     """Its primary key."""
     comments: Mapping[str, str]
@@ -60,7 +65,7 @@ def tables_of(url: str, wanted: Sequence[str] = ()) -> list[Found]:
             rows = connection.execute(_TABLES).fetchall()
     except psycopg.Error as error:
         raise explained(url, error) from None
-    found = [Found(row[0], row[1], row[2], row[3], tuple(row[4]), row[5]) for row in rows]
+    found = [Found(row[0], row[1], row[2], row[3], frozenset(row[4]), tuple(row[5]), row[6]) for row in rows]
     for pattern in wanted:
         if not any(_is_wanted(each, pattern) for each in found):
             hint = near_miss(pattern, [each.name for each in found] + [each.place for each in found])

@@ -28,6 +28,13 @@ _WIDER = {
     ("date", "timestamp without time zone"),
 }
 """Changes of type that keep every value; to text, each does."""
+_SAID = """
+select a.attname, d.description
+from pg_description d join pg_class c on c.oid = d.objoid and d.classoid = 'pg_class'::regclass
+join pg_namespace n on n.oid = c.relnamespace
+left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
+where n.nspname = %s and c.relname = %s
+"""
 _METADATA = (control.METADATA, scripts.DONE.metadata)
 
 
@@ -53,6 +60,7 @@ def missing(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
         statements += [_text(sql.SQL("create schema {}").format(sql.Identifier(n))) for n in layers if n not in there]
     for shape in shapes:
         statements += _table(connection, shape)
+        statements += (_text(statement) for statement in _comments(connection, shape))
     return statements
 
 
@@ -113,6 +121,20 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
     yield from (_text(statement) for statement in new_partitions(connection, shape))
 
 
+def _comments(connection: Connection, shape: TableShape) -> Iterator[sql.Composed]:
+    """Yield statements that say of a table and its columns what is to be said."""
+    there = driver(connection).execute(_SAID, [*shape.dataset.split(".", 1)]).fetchall()
+    said = {name or "": text for name, text in there}
+    for name, text in shape.comments.items():
+        if said.get(name) == text or (name and name not in dict(shape.columns)):
+            continue
+        table = relation(shape.dataset)
+        what = (
+            sql.SQL("column {}.{}").format(table, sql.Identifier(name)) if name else sql.SQL("table {}").format(table)
+        )
+        yield sql.SQL("comment on {} is {}").format(what, sql.Literal(text))
+
+
 def _columns(connection: Connection, dataset: str) -> dict[str, str]:
     """Return the columns of a table with their types, as the server writes them."""
     layer, _, entity = dataset.partition(".")
@@ -135,7 +157,7 @@ def _shown(kind: str) -> str:
 def _more_digits(now: str, kind: str) -> bool:
     """Return whether a DECIMAL takes every value of another one, or of a whole number."""
     digits = {"integer": (10, 0), "bigint": (19, 0)}
-    if not kind.startswith("DECIMAL") or not (now in digits or now.startswith("numeric(")):
+    if not kind.startswith(("DECIMAL", "numeric(")) or not (now in digits or now.startswith("numeric(")):
         return False
     precision, scale = _digits(kind)
     before, after = digits.get(now) or _digits(now)
