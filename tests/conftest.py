@@ -25,6 +25,7 @@ settings.load_profile("assay")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rows", metavar="FILE", help="write the outcome of each test marked with row() to this file")
     parser.addoption("--every-call", action="store_true", help="fail the disk at every call, not at some; for hours")
+    parser.addoption("--storm", type=float, default=20.0, help="seconds of each storm over a database that is followed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

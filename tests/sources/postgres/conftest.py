@@ -22,3 +22,9 @@ def follower(logical_url: str, tmp_path: Path) -> Iterator[Follower]:
 def shop(logical_url: str, tmp_path: Path) -> Shop:
     """A shop with three orders that were made a day ago."""
     return opened(logical_url, tmp_path)
+
+
+@pytest.fixture
+def storm_seconds(request: pytest.FixtureRequest) -> float:
+    """How long a storm lasts: `--storm`."""
+    return float(request.config.getoption("--storm"))

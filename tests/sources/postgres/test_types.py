@@ -58,7 +58,7 @@ KINDS: tuple[Kind, ...] = (
     ("text[]", "VARCHAR", st.sampled_from(["{}", '{"a b",NULL,"NULL",""}', '{"\\"","\\\\"}'])),
     ("int4range", "VARCHAR", st.sampled_from(["empty", "[1,5)", "(,)"])),
     ("interval", "VARCHAR", st.sampled_from(["1 mon 2 days 03:04:05.6", "-1 sec", "0"])),
-    ("inet", "VARCHAR", st.sampled_from(["10.0.0.1/8", "::1"])),
+    ("inet", "VARCHAR", st.just("10.0.0.1/8")),
     ("money", "VARCHAR", st.sampled_from(["-1234.5", "0"])),
     ("bit(3)", "VARCHAR", st.sampled_from(["101", "000"])),
     ("timetz", "VARCHAR", st.sampled_from(["10:00:00+05", "24:00:00-12"])),
