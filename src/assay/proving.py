@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 from assay import assembly, migrating, platform
 from assay.assembly import LAKE, Location, On
-from assay.model.errors import UsageError
+from assay.model.errors import RunError, UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import RunOptions, RunResult
@@ -25,6 +25,7 @@ from assay.proof.crash import CrashReport
 from assay.proof.crashtest import STORIES, Kills, Progress, carry_out, planned
 from assay.proof.deliveries import copied
 from assay.proof.evidence import Finding, Proof
+from assay.proof.frozen import Rows, exported
 from assay.proof.lives import Life, live
 from assay.proof.numbers import numbers_of
 from assay.proof.processes import Place
@@ -56,9 +57,10 @@ def crashtest(
     kills = kills or Kills(jobs=settings.worker_count)
     if kills.calls and on != LAKE:
         raise UsageError("Calls to the system are counted in lakes; a server's are its own.")
-    declared = platform.resolve(pipeline, sources or {}, settings)
+    declared = _tried(platform.resolve(pipeline, sources or {}, settings))
     with tempfile.TemporaryDirectory(prefix="assay-crashtest-") as folder, ExitStack() as several:
         scratch, prepare = Path(folder), partial(_prepared, pipeline, settings)
+        declared = _frozen(declared, settings, scratch / "read")
         read = copied(declared.files, Path(settings.folder), scratch / "deliveries")
         start = Life(pipeline, "", {}, as_of or dt.datetime.now(dt.UTC).date(), settings, "")
         grounds = [
@@ -80,6 +82,38 @@ def crashtest(
         uncovered=tuple(line for each in traced.values() for line in each.outside),
         unsynced=tuple(sorted({path for each in traced.values() for path in each.unsynced})),
     )
+
+
+def _tried(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline; raises UsageError where it has tables that no function computes."""
+    if pipeline.mirrors:
+        raise UsageError(
+            f"{next(iter(pipeline.mirrors))} is published as its database has it, so there is no function to be tried."
+        )
+    return pipeline
+
+
+def _frozen(pipeline: Pipeline, settings: Settings, folder: Path) -> Pipeline:
+    """Return the pipeline reading, in the place of databases, files with the rows that these have now.
+
+    Raises RunError where a run fails.
+    """
+    names = [name for tables in pipeline.databases.values() for name in tables]
+    if not names:
+        return pipeline
+    with platform.embedded(settings, {"warehouse": folder / "lake"}) as orchestrator:
+        result = orchestrator.run(pipeline, platform.options({}))
+        if not result.ok:
+            raise RunError(f"An undisturbed run fails already: {'; '.join(result.problems)}")
+        rows = Rows(pipeline, _published(orchestrator.warehouse))
+        read = [name for name in names if name in rows.sources]
+        with orchestrator.engine.session() as session:
+            return pipeline.reading(exported(session, rows, read, folder))
+
+
+def _published(stored: Warehouse) -> Published:
+    state = stored.state()
+    return Published(stored.local([file for version in state.versions.values() for file in version.files]), state)
 
 
 class ProofArguments(TypedDict, total=False):
@@ -115,7 +149,7 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
     """
     began = time.monotonic()
     settings = arguments.get("settings") or platform.current_settings()
-    declared = platform.resolve(pipeline, arguments.get("sources", {}), settings)
+    declared = _tried(platform.resolve(pipeline, arguments.get("sources", {}), settings))
     options = platform.options(
         {"as_of": arguments.get("as_of"), "allow_duplicates": arguments.get("allow_duplicates", False)}
     )
@@ -147,9 +181,7 @@ def _findings(
             return orchestrator.run(target, options)
 
     def published(lake: Path) -> Published:
-        found = platform.stored(grounds.location(lake))
-        state = found.state()
-        return Published(found.local([file for version in state.versions.values() for file in version.files]), state)
+        return _published(platform.stored(grounds.location(lake)))
 
     with (
         assembly.grounds(on, folder / "server", partial(_prepared, pipeline, settings)) as grounds,

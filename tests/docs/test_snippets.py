@@ -19,10 +19,13 @@ ROWS = {
     "tutorial/whole-pipeline.md": ["003-12"],
     "how-to/run.md": ["000-29"],
     "how-to/run-a-part.md": ["000-27"],
+    "how-to/database.md": ["002-03"],
 }
 """The rows of the feature table that a page proves."""
 PANDAS = DOCS / "how-to/pandas.md"
 """Tried by `make test-pandas`, where pandas is."""
+DATABASE = DOCS / "how-to/database.md"
+"""Reads one whose address is in SHOP_URL."""
 
 
 def marked(page: Path) -> object:
@@ -36,7 +39,11 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES if page != PANDAS])
-def test_every_block_of_the_page_runs_and_prints_what_is_shown(page: Path, room: Path, fill_pages: bool) -> None:
+def test_every_block_of_the_page_runs_and_prints_what_is_shown(
+    page: Path, room: Path, fill_pages: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page == DATABASE:
+        monkeypatch.setenv("SHOP_URL", request.getfixturevalue("postgres_url").replace("+psycopg", ""))
     tried(page, room, fill=fill_pages)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from assay.model.errors import DeclarationError, near_miss
+from assay.model.files import Parquet
 from assay.model.schema import Schema, canonical_type
 from assay.model.secrets import without_secrets
 from assay.model.source import Slice, check_names, with_system_columns
@@ -70,8 +71,10 @@ class PostgresTable:
         """What the source is called where others have a path."""
         return self.database.url
 
-    def at(self, path: str) -> Self:
-        """Return the source, read from another database."""
+    def at(self, path: str) -> Self | Parquet:
+        """Return the source, read from another database, or from Parquet files with its rows."""
+        if not is_address(path):
+            return Parquet(path, self.columns, repeats=True)
         check_address(f"{self.relation}", path)
         return replace(self, database=replace(self.database, url=path))
 
@@ -174,6 +177,11 @@ def parts_of(relation: str) -> tuple[str, str]:
 def _check_relation(place: str, name: str) -> None:
     if not re.fullmatch(rf"{_IDENTIFIER.pattern}(?:\.{_IDENTIFIER.pattern})?", name):
         raise DeclarationError(f'{place} is no table: write orders, sales.orders or "Sales"."Orders".')
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is meant as the address of a database, and not as the path of a file."""
+    return "://" in text or bool(_VARIABLE.fullmatch(text))
 
 
 def check_address(place: str, url: str) -> None:

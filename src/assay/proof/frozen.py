@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from narwhals import Expr, col
 from assay.model.files import Frozen
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Destination, Frame, Session
+from assay.model.schema import Schema
 from assay.model.source import POSITION, SLICE_BIT
 from assay.proof.content import Published
 
@@ -75,6 +76,20 @@ class Rows:
     def permuted(self, session: Session, seed: int) -> dict[str, Frame]:
         """Return the rows of every source as though the lines of each delivery stood in another order, held."""
         return {name: session.hold(_permuted(self.of(session, name), seed)) for name in self.sources}
+
+
+def exported(session: Session, rows: Rows, names: Collection[str], folder: Path) -> dict[str, str]:
+    """Write the rows of some sources as files that can be delivered in their place: first most of them, then the rest.
+
+    Returns the pattern of each source's files.
+    """
+    found = rows.batches(session, Deal(2))
+    for name in names:
+        schema = Schema.of(rows.pipeline.sources[name].columns.items())
+        for batch in range(2):
+            to = Destination(str(folder), name, f"{batch}", schema, temporary=True, even_empty=True)
+            session.write(found[name].filter(col(_BATCH) == batch).select(*schema.names), to)
+    return {name: f"{glob.escape(str(folder / name))}/*.parquet" for name in names}
 
 
 @dataclass(frozen=True, slots=True)

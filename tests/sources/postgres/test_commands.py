@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import assay
+from assay import UsageError
 from assay.cli.app import main
 from assay.proof.crashtest import Kills
 from assay.proving import crashtest
@@ -97,5 +101,48 @@ def test_a_proof_reads_the_database_once(project: Path) -> None:
 @pytest.mark.row("002-05")
 @pytest.mark.faults
 def test_a_crash_test_kills_runs_of_rows_that_were_read_once(project: Path, shop: Shop) -> None:
-    report = crashtest("shop", as_of=DAY, kills=Kills(points=6, times=4))
+    shop.execute("insert into orders (id, customer_id, amount) select n, 1, 1 from generate_series(10, 99) n")
+    with busy(shop):
+        report = crashtest("shop", as_of=DAY, kills=Kills(points=6, times=4))
     assert report.ok
+    assert report.points["next"] > 5
+
+
+@contextmanager
+def busy(shop: Shop) -> Iterator[None]:
+    """Write to the shop all the time."""
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(0.05):
+            shop.execute("update orders set amount = amount + 1, updated_at = now() where id = 1")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()
+
+
+@pytest.mark.faults
+def test_a_table_that_is_published_as_it_is_read_has_no_function_to_be_tried(project: Path) -> None:
+    module, settings = Path("shop_of_a_test.py"), Path("assay.toml")
+    Path("mirror_of_a_test.py").write_text(module.read_text().replace("deletes=True", "mirrors=True"))
+    settings.write_text(settings.read_text() + 'mirror = "mirror_of_a_test:pipeline"\n')
+    told = "raw_orders is published as its database has it, so there is no function to be tried."
+    with pytest.raises(UsageError, match=told):
+        crashtest("mirror", as_of=DAY)
+    with pytest.raises(UsageError, match=told):
+        assay.prove("mirror")
+
+
+def test_files_may_stand_for_a_table(shop: Shop, tmp_path: Path) -> None:
+    shop.run()
+    with assay.connect(shop.lake) as connection:
+        connection.execute(f"copy (select * from silver.orders where id < 3) to '{tmp_path}/orders.parquet'")
+    found = assay.run(
+        shop.pipeline, warehouse=tmp_path / "other", sources={"orders": f"{tmp_path}/orders.parquet"}, as_of=DAY
+    )
+    assert found.tables["silver_orders"].rows == 2

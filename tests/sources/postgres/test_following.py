@@ -11,6 +11,7 @@ from tests.sources.postgres.shop import Shop
 MODES: tuple[Mode, ...] = ("full", "horizon", "xmin", "cdc")
 
 
+@pytest.mark.row("002-04")
 @pytest.mark.parametrize("mode", MODES)
 def test_what_was_inserted_and_updated_since_is_published(shop: Shop, mode: Mode) -> None:
     shop.mode = mode
