@@ -13,10 +13,10 @@ from typing import TypeVar
 from assay.model.database import PostgresTable
 from assay.model.run import NodeRun
 from assay.runtime.brought import Errand
-from assay.runtime.mirroring import Mirrored, mirror
+from assay.runtime.mirroring import Mirrored, UntoldError, mirror
 from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
-from assay.sources.postgres.log import Logged, along, read_log
+from assay.sources.postgres.log import Logged, read_log
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
 from assay.sources.postgres.snapshot import Snapshot, taken
@@ -31,8 +31,10 @@ def follow(work: Work, name: str, attempt: int) -> NodeRun:
     """
     tables = {each: table for each, table in _tables(work, name).items() if each in work.plan.sources}
     with tempfile.TemporaryDirectory(prefix="rows-", dir=work.engine.room) as folder:
-        read = _read(work, tables, Path(folder))
-        mirrored = _side_by_side(work, list(tables), lambda each: _mirrored(work, each, read[each], attempt))
+        try:
+            mirrored = _mirror_all(work, _read(work, tables, Path(folder)), attempt)
+        except UntoldError as error:
+            mirrored = _mirror_all(work, _read(work, tables, Path(folder), failed=str(error)), attempt)
     work.warehouse.record(work.handle, *(manifest for each in mirrored.values() for manifest in each.manifests))
     along = tuple(each.node for other, each in mirrored.items() if other != name)
     return replace(mirrored[name].node, along=along)
@@ -42,21 +44,24 @@ def _tables(work: Work, name: str) -> Mapping[str, PostgresTable]:
     return next(tables for tables in work.pipeline.databases.values() if name in tables)
 
 
-def _read(work: Work, tables: Mapping[str, PostgresTable], folder: Path) -> dict[str, Reading]:
-    """Read all tables; their database is left alone as soon as the last row has come."""
+def _read(
+    work: Work, tables: Mapping[str, PostgresTable], folder: Path, failed: str | None = None
+) -> dict[str, Reading]:
+    """Read all tables; their database is left alone as soon as the last row has come.
+
+    Where it is known that the log fails to tell what has changed, all rows are read.
+    """
     database = next(iter(tables.values())).database
     asked = {name: _asked(work, name, table) for name, table in tables.items()}
     by_log = {name: each for name, each in asked.items() if each.source.mode == "cdc"}
-    whole = any(work.plan.sources[name].whole for name in by_log)
+    whole = failed is not None or any(work.plan.sources[name].whole for name in by_log)
     logged = read_log(database.url, _slot(work), by_log, folder, whole=whole) if by_log else Logged()
     rest = [name for name in asked if name not in logged.readings]
     if not rest:
         return dict(logged.readings)
     with taken(database.url, horizon=any(table.mode == "horizon" for table in tables.values())) as snapshot:
         read = _side_by_side(work, rest, lambda name: _read_one(work, name, asked[name], snapshot, folder))
-    for name in by_log.keys() & read.keys():
-        mark = replace(read[name].watermark, lsn=logged.start, along=along(by_log))
-        read[name] = replace(read[name], watermark=mark)
+    read |= {name: logged.stored(read[name], name, failed) for name in by_log.keys() & read.keys()}
     return {**logged.readings, **read}
 
 
@@ -68,7 +73,7 @@ def _asked(work: Work, name: str, table: PostgresTable) -> Asked:
 
 def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: Path) -> Reading:
     own = folder / name
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     whole = work.plan.sources[name].whole or asked.source.mode == "cdc"
     with snapshot.reading() as connection:
         return read(asked, snapshot, connection, own, whole=whole)
@@ -83,6 +88,10 @@ def _slot(work: Work) -> str:
 def _standing(work: Work, name: str) -> int:
     base = work.base(name)
     return sum(file.rows for file in (*(base.files if base else ()), *rejects_of(work, name)))
+
+
+def _mirror_all(work: Work, read: Mapping[str, Reading], attempt: int) -> dict[str, Mirrored]:
+    return _side_by_side(work, list(read), lambda name: _mirrored(work, name, read[name], attempt))
 
 
 def _mirrored(work: Work, name: str, found: Reading, attempt: int) -> Mirrored:

@@ -32,6 +32,10 @@ from assay.runtime.settle import Settled
 _KNOWN = "_assay_known"
 
 
+class UntoldError(SourceError):
+    """Changes that do not tell what a row is now, as nobody here knows what it was: all rows must be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mirrored:
     """What is staged of a source, and the record of it."""
@@ -135,12 +139,12 @@ def _is_kept(column: str) -> Expr:
 
 
 def _check_known(errand: Errand, joined: Frame) -> None:
-    """Raise SourceError where a row leaves a column as it was, and nobody knows what that is."""
+    """Raise UntoldError where a row leaves a column as it was, and nobody knows what that is."""
     unknown = joined.filter(~col(_KNOWN) & (col(UNCHANGED).str.len_chars() > 0))
     if count := scalar(errand.session, unknown.select(nw.len())):
-        raise SourceError(
-            f"{errand.source.relation}: of {count:,} rows that are not stored here, large values were not told again, "
-            "as they had not changed. Load the tables in full once, by --full."
+        raise UntoldError(
+            f"{errand.source.relation}: {count:,} changed rows stand in no table here, as rejected ones do not, and "
+            "large values of them that have not changed are not told."
         )
 
 
@@ -245,6 +249,8 @@ def _verdicts(errand: Errand, rows: int) -> tuple[Verdict, ...]:
     told = [Verdict("columns that are not declared", "warn", len(new), ", ".join(new))] if new else []
     if read.missing:
         told.append(Verdict("columns that the table has lost", "warn", len(read.missing), ", ".join(read.missing)))
+    if read.failed:
+        told.append(Verdict("changes as the log tells them", "warn", 1, f"{read.failed} All rows were read."))
     if read.unindexed:
         told.append(Verdict("an index that begins with the stamp", "warn", 1, f"{source.relation}.{source.updated}"))
     if read.count is not None and read.count != rows:

@@ -67,6 +67,7 @@ def write_versions(
                     key=list(manifest.key),
                 )
             )
+            _move_watermarks(connection, manifest)
     return seq
 
 
@@ -198,6 +199,18 @@ def _move_slices(connection: Connection, seq: int, manifest: Manifest) -> None:
     new = [serial.slice_to_row(manifest.dataset, part, seq) for part in after.values() if now.get(part.name) != part]
     if new:
         connection.execute(insert(SLICES), new)
+
+
+def _move_watermarks(connection: Connection, manifest: Manifest) -> None:
+    """Let slices whose rows stand as they were tell how far they have been read since: a log must not be kept for it.
+
+    In place, since no run has published anything: undoing others leaves it alone.
+    """
+    live = (SLICES.c.dataset == manifest.dataset) & SLICES.c.removed_seq.is_(None)
+    for part in manifest.slices:
+        if part.watermark is not None:
+            moved = live & (SLICES.c.name == part.name) & (SLICES.c.watermark != part.watermark)
+            connection.execute(update(SLICES).where(moved).values(serial.watermark_to_row(part)))
 
 
 def _write_account(connection: Connection, run: int, node: NodeRun) -> None:

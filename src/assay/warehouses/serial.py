@@ -108,6 +108,11 @@ def slice_to_row(dataset: str, part: Slice, seq: int) -> dict[str, Any]:
     }
 
 
+def watermark_to_row(part: Slice) -> dict[str, Any]:
+    """Return what changes in the row of a slice when it was read again and its rows are the same."""
+    return {"watermark": part.watermark, "sha256": part.identity.sha256, "header": list(part.header)}
+
+
 def slice_from_row(row: RowMapping) -> Slice:
     """Rebuild a slice from its row."""
     marks = {name: row[name] for name in ("path", "size", "mtime_ns", "ctime_ns", "sha256")}

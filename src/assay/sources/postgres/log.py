@@ -8,9 +8,9 @@ from pathlib import Path
 
 from assay.model.database import parts_of
 from assay.model.errors import SourceError
-from assay.sources.postgres import catalog, modes, publication, replication, slot
+from assay.sources.postgres import catalog, coalescing, modes, publication, replication, slot
 from assay.sources.postgres.catalog import ServerTable
-from assay.sources.postgres.coalescing import Followed, TableChanges, coalesced
+from assay.sources.postgres.coalescing import Followed, TableChanges
 from assay.sources.postgres.connection import Connection, connect
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading
@@ -28,6 +28,15 @@ class Logged:
     """By name; none where all tables must be read whole, as one of them must."""
     start: int | None = None
     """The place in the log that a snapshot which is taken now goes with."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What tells each table's place in the publication from another, by name."""
+    failed: str | None = None
+    """Why the log could not tell what has changed, though nothing else speaks for reading all rows."""
+
+    def stored(self, whole: Reading, name: str, failed: str | None) -> Reading:
+        """Return a reading of all rows, by a snapshot that was taken since, as one that the log goes on from."""
+        mark = replace(whole.watermark, lsn=self.start, told=self.told[name])
+        return replace(whole, watermark=mark, failed=failed or self.failed)
 
 
 def read_log(url: str, name: str, asked: Mapping[str, Asked], folder: Path, *, whole: bool) -> Logged:
@@ -39,25 +48,18 @@ def read_log(url: str, name: str, asked: Mapping[str, Asked], folder: Path, *, w
         replication.check_server(connection)
         tables = {each: catalog.look(connection, asked[each].source.relation) for each in asked}
         followed = _followed(connection, asked, tables)
-        untold = publication.publish(connection, name, list(followed.values()))
-        stored = _stored(asked, tables, identity(connection))
-        if stored is None or untold or whole:
-            return Logged(start=_start(connection, name))
-        slot.check_slot(connection, name, stored)
-        # What is published needs no log any more.
-        slot.advance(connection, name, stored)
-        end = slot.end_of_log(connection)
-        messages = slot.changes(connection, name, name, upto=end)
-        found = coalesced(messages, list(followed.values()), start=stored, end=end, folder=folder)
-        if found.unfollowed:
-            return Logged(start=_start(connection, name))
+        publication.publish(connection, name, list(followed.values()))
+        marks = publication.marks(connection, name, list(followed.values()))
+        told = {each: marks[tables[each].oid] for each in asked}
+        stored = None if whole else _stored(asked, tables, identity(connection), told)
+        if stored is None:
+            return Logged(start=_start(connection, name), told=told)
+        try:
+            found = _changes(connection, name, list(followed.values()), stored, folder)
+        except (SlotError, coalescing.UnfollowedError) as error:
+            return Logged(start=_start(connection, name), told=told, failed=str(error))
         changes = {each.table.oid: each for each in found.tables}
         return Logged({each: _reading(each, asked, tables, changes.get(tables[each].oid), found.lsn) for each in asked})
-
-
-def along(asked: Mapping[str, Asked]) -> tuple[str, ...]:
-    """Return the tables whose changes are read together."""
-    return tuple(sorted(each.source.relation for each in asked.values()))
 
 
 def _followed(
@@ -74,14 +76,38 @@ def _followed(
     return dict(zip(asked, replication.followed(connection, wanted), strict=True))
 
 
-def _stored(asked: Mapping[str, Asked], tables: Mapping[str, ServerTable], server: str) -> int | None:
-    """Return the place up to which all tables have been read; None where one must be read whole."""
-    marks = {name: Watermark.from_text(each.watermark) if each.watermark else None for name, each in asked.items()}
-    if any(modes.why_whole(asked[name].source, tables[name], mark, server, None) for name, mark in marks.items()):
-        return None
-    newest = max((mark for mark in marks.values() if mark is not None), key=lambda mark: mark.lsn or 0)
-    # A table that was not read with the others has changes that the slot has forgotten.
-    return newest.lsn if set(along(asked)) <= set(newest.along) else None
+def _stored(
+    asked: Mapping[str, Asked], tables: Mapping[str, ServerTable], server: str, told: Mapping[str, str]
+) -> int | None:
+    """Return the place up to which all tables have been read; None where one must be read whole.
+
+    An undo takes those back that had changes. What is read again of the others does them no harm: of each row the log
+    ends with what it is.
+    """
+    places = []
+    for name, each in asked.items():
+        mark = Watermark.from_text(each.watermark) if each.watermark else None
+        if mark is None or mark.lsn is None or mark.told != told[name]:
+            return None
+        if modes.why_whole(each.source, tables[name], mark, server, None):
+            return None
+        places.append(mark.lsn)
+    return min(places)
+
+
+def _changes(
+    connection: Connection, name: str, followed: list[Followed], stored: int, folder: Path
+) -> coalescing.Reading:
+    """Read what has changed since a place; raises SlotError or UnfollowedError where the log cannot tell it."""
+    slot.check_slot(connection, name, stored)
+    # What is published needs no log any more.
+    slot.advance(connection, name, stored)
+    end = slot.end_of_log(connection)
+    messages = slot.changes(connection, name, name, upto=end)
+    found = coalescing.coalesced(messages, followed, start=stored, end=end, folder=folder)
+    for unfollowed in found.unfollowed:
+        raise unfollowed
+    return found
 
 
 def _start(connection: Connection, name: str) -> int:
@@ -100,11 +126,10 @@ def _reading(
 ) -> Reading:
     source, table = asked[name].source, tables[name]
     before = Watermark.from_text(asked[name].watermark or "{}")
-    nothing = Spool(Path(), (), 0, 0)
     told = Reading(
-        rows=nothing,
+        rows=Spool(Path(), (), 0, 0),
         complete=False,
-        watermark=before,
+        watermark=replace(before, lsn=lsn),
         missing=tuple(column for column in source.columns if column not in table.columns),
         columns=tuple(table.columns),
         partial=True,
@@ -115,8 +140,6 @@ def _reading(
         told,
         rows=Spool(found.upserts, found.table.columns, found.upserted, found.longest),
         complete=found.truncated,
-        watermark=replace(
-            before, oid=table.oid, lsn=lsn, along=along(asked), numbered=before.numbered + found.upserted
-        ),
+        watermark=replace(told.watermark, numbered=before.numbered + found.upserted),
         deleted=Spool(found.removals, found.table.key, found.removed, found.longest, bare=True),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import Connection, sql
 from psycopg.errors import InsufficientPrivilege
@@ -17,6 +17,13 @@ _STATE = (
 _TABLES = """
 select schemaname::text, tablename::text, case when rowfilter is null then attnames::text[] else '{}' end
 from pg_publication_tables where pubname = %s
+"""
+_MARKS = """
+select t.oid::int8, concat_ws('/', p.oid || ' ' || p.xmin, r.oid || ' ' || r.xmin, s.oid)
+from pg_publication p cross join unnest(%s::oid[]) t(oid) join pg_class c on c.oid = t.oid
+left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = t.oid
+left join pg_publication_namespace s on s.pnpubid = p.oid and s.pnnspid = c.relnamespace
+where p.pubname = %s
 """
 
 
@@ -36,7 +43,9 @@ def publish(
         return ()
     try:
         with connection.transaction():
-            for statement in _statements(connection, name, tables):
+            statements = list(_statements(connection, name, tables))
+            # Where nothing new is to be told, the others keep their marks.
+            for statement in statements if untold else statements[-1:]:
                 connection.execute(statement)
     except InsufficientPrivilege as error:
         if untold:
@@ -47,6 +56,14 @@ def publish(
     if untold:
         wait_for_writers(connection, seconds=seconds)
     return untold
+
+
+def marks(connection: Connection, name: str, tables: Sequence[Followed]) -> Mapping[int, str]:
+    """Return what tells each table's place in the publication from another, by the number of the table.
+
+    It is another one where the table was taken out, be it by hand, and put in again, or told in part for a while.
+    """
+    return dict(connection.execute(_MARKS, [[table.oid for table in tables], name]).fetchall())
 
 
 def setup(connection: Connection, name: str, tables: Sequence[Followed]) -> str:

@@ -38,6 +38,8 @@ class Reading:
     """Whether some rows do not bring all columns, but name those that they leave as they were."""
     unindexed: bool = False
     """Whether rows were looked for by a stamp that no index begins with."""
+    failed: str | None = None
+    """Why the log of the database could not tell what has changed, so that all rows were read."""
 
     @property
     def is_empty(self) -> bool:

@@ -59,11 +59,11 @@ class _Slot:
 
 
 class SlotError(SourceError):
-    """A slot that cannot tell all changes since the last reading: all tables must be loaded in full."""
+    """A slot that cannot tell all changes since the last reading: all tables must be read whole."""
 
     def __init__(self, name: str, why: str) -> None:
         """Say why of a slot."""
-        super().__init__(f"The slot {name!r} {why} Load the tables in full once: assay run PIPELINE --full")
+        super().__init__(f"The slot {name!r} {why}")
 
 
 def make_slot(connection: Connection, name: str, *, seconds: float = WAIT_SECONDS) -> int:
@@ -100,7 +100,7 @@ def check_slot(connection: Connection, name: str, stored: int) -> None:
     if slot.is_lost:
         raise SlotError(name, "has fallen behind so far that the server has removed the log that it needs.")
     if slot.confirmed > stored:
-        raise SlotError(name, "has moved on without assay: somebody else has read changes from it.")
+        raise SlotError(name, "has moved past what is stored: a run was undone, or another program has read from it.")
     if slot.flushed < stored:
         raise SlotError(name, "has a log that ends before what was read: the server is an older copy of itself.")
 

@@ -27,8 +27,8 @@ class Watermark:
     """All transactions before this one had ended: 64 bits, with the epoch."""
     lsn: int | None = None
     """All changes that were committed before this place in the log have been read."""
-    along: tuple[str, ...] = ()
-    """The tables whose changes were read with it: where one has none, its own watermark stays behind."""
+    told: str = ""
+    """What tells its place in the publication from another: one that was out of it for a while has changed unheard."""
     numbered: int = 0
     """How many rows have been given a number so far."""
 
@@ -39,5 +39,4 @@ class Watermark:
     @classmethod
     def from_text(cls, text: str) -> Watermark:
         """Rebuild it from `to_text`."""
-        body = json.loads(text)
-        return cls(**{**body, "along": tuple(body["along"])})
+        return cls(**json.loads(text))
