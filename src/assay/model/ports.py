@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -149,8 +149,11 @@ class Engine(Protocol):
     def session(self) -> AbstractContextManager[Session]:
         """Open a session for one worker."""
 
+    def stopping(self, stop: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have something called where what is done within is to stop; how that ends is told as an interruption."""
+
     def interrupt(self) -> None:
-        """Make the sessions that are open stop what they compute, with an error; no more are opened."""
+        """Make all that is at work within a session or `stopping` stop, with an error; nothing more begins there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from assay.runtime.brought import Errand
 from assay.runtime.mirroring import Mirrored, UntoldError, mirror
 from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
+from assay.sources.postgres.connection import cancel
 from assay.sources.postgres.log import Logged, read_log
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
@@ -75,7 +77,7 @@ def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: P
     own = folder / name
     own.mkdir(exist_ok=True)
     whole = work.plan.sources[name].whole or asked.source.mode == "cdc"
-    with snapshot.reading() as connection:
+    with snapshot.reading() as connection, work.engine.stopping(partial(cancel, connection)):
         return read(asked, snapshot, connection, own, whole=whole)
 
 

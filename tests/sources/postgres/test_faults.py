@@ -142,6 +142,24 @@ def test_a_run_that_is_killed_while_it_reads_leaves_what_was_there_and_the_next_
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.faults
+def test_a_run_that_is_interrupted_while_it_reads_ends_at_once(shop: Shop) -> None:
+    with shop.connect() as writer:
+        writer.execute("begin")
+        writer.execute("lock table customers in access exclusive mode")
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, shop.url, shop.lake],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            stderr=subprocess.PIPE,
+        )
+        shop.wait_for(BUSY)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+        assert b"KeyboardInterrupt" in said
+    assert shop.run().state == "published"
+    assert shop.here() == shop.there()
+
+
 @pytest.mark.row("002-07")
 def test_a_resume_uses_what_was_staged_and_asks_the_database_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import duckdb
@@ -13,6 +13,8 @@ from assay.engines.duckdb.spill import Spill
 from assay.model.errors import RunError, TableError, describe
 
 _WOULD_COME_AGAIN = (duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError, duckdb.ProgrammingError)
+
+_INTERRUPTED = "The run was interrupted."
 
 
 class DuckDbEngine:
@@ -24,7 +26,7 @@ class DuckDbEngine:
         self._spill = Spill(spill_folder)
         self.room = self._spill.room
         self._lock = threading.Lock()
-        self._open: set[duckdb.DuckDBPyConnection] = set()
+        self._at_work: dict[int, Callable[[], None]] = {}
         self._interrupted = False
         self._connection = duckdb.connect(
             config={
@@ -45,20 +47,37 @@ class DuckDbEngine:
     def session(self) -> Iterator[DuckDbSession]:
         """Open a session; what it held is dropped at its end."""
         cursor = self._connection.cursor()
+        try:
+            with self._listed(cursor.interrupt), self._translated():
+                # What a time without an offset means must not depend on the machine.
+                cursor.execute("set timezone = 'UTC'")
+                yield self._on(cursor)
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Have something called where what is done within is to stop; how that ends is told as an interruption."""
+        with self._listed(stop):
+            try:
+                yield
+            except Exception as error:
+                if self._interrupted:
+                    raise RunError(_INTERRUPTED) from error
+                raise
+
+    @contextmanager
+    def _listed(self, stop: Callable[[], None]) -> Iterator[None]:
         with self._lock:
             if self._interrupted:
                 # What was stopped would otherwise begin again, as a retry.
-                raise RunError("The run was interrupted.")
-            self._open.add(cursor)
-        # What a time without an offset means must not depend on the machine.
-        cursor.execute("set timezone = 'UTC'")
+                raise RunError(_INTERRUPTED)
+            self._at_work[id(stop)] = stop
         try:
-            with self._translated():
-                yield self._on(cursor)
+            yield
         finally:
             with self._lock:
-                self._open.discard(cursor)
-            cursor.close()
+                del self._at_work[id(stop)]
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -82,11 +101,12 @@ class DuckDbEngine:
         return DuckDbSession(cursor)
 
     def interrupt(self) -> None:
-        """Make the sessions that are open stop what they compute, with an error; no more are opened."""
+        """Make all that is at work within a session or `stopping` stop, with an error; nothing more begins there."""
         with self._lock:
             self._interrupted = True
-            for cursor in self._open:
-                cursor.interrupt()
+            at_work = list(self._at_work.values())
+        for stop in at_work:
+            stop()
 
     def close(self) -> None:
         """Close DuckDB and remove what it spilled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -61,6 +62,12 @@ def connect(url: str, *, writes: bool = False) -> Connection:
         ) from None
     connection.execute(_UNLIMITED)
     return connection
+
+
+def cancel(connection: Connection) -> None:
+    """Make what a connection is waiting for in another thread end with an error, if its server can be told."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=_CONNECT_SECONDS)
 
 
 def address(url: str) -> str:
