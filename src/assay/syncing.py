@@ -31,7 +31,8 @@ class Choice(TypedDict, total=False):
     tables: Sequence[str]
     """Names or patterns, such as `orders` or `sales.*`; all that the role may read by default."""
     mode: Mode
-    """How a reading finds what has changed: "xmin" by default. A table without a primary key is always read whole."""
+    """How a reading finds what has changed: "xmin" by default. A table without a primary key is always read whole,
+    and so is one whose changes the log does not tell, in mode "cdc"."""
     updated: str
     """For mode "horizon", the column with the time of a row's last change: `updated_at` by default. A table without it
     is read by mode "xmin"."""
@@ -133,7 +134,7 @@ def _kinds(table: Found) -> dict[str, str]:
 def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_database: bool) -> Relation:
     declared = exact if into_database else natural
     own: Mode | None = None
-    if not table.key:
+    if not table.key or (mode == "cdc" and not table.logged):
         own = "full"
     elif mode == "horizon" and table.columns.get(updated) not in _STAMPS:
         own = "xmin"

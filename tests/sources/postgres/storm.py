@@ -18,20 +18,31 @@ from typing import Any
 
 import psycopg
 
-from tests.sources.postgres.shop import Shop
+import assay
+from tests.sources.postgres.shop import DAY, Shop
 
 _KEYS = 400
+_EMPTIED = 0.01
+"""How often a change of a customer empties their table instead."""
 _RUN = """
 import sys
+import time
 from pathlib import Path
 from tests.sources.postgres.shop import Shop
-url, lake, mode, seconds = sys.argv[1:]
-import time
+from tests.sources.postgres.storm import bring
+url, lake, mode, into, seconds = sys.argv[1:]
 end = time.monotonic() + float(seconds)
 while time.monotonic() < end:
-    print(Shop(url, Path(lake), mode=mode, deletes=True).run().state, flush=True)
+    print(bring(Shop(url, Path(lake), mode=mode, deletes=True), into).state, flush=True)
 """
 Connection = psycopg.Connection[Any]
+
+
+def bring(shop: Shop, into: str) -> assay.RunResult:
+    """Run the shop's pipeline into its lake, or mirror all of its tables into a database, if one is given."""
+    if not into:
+        return shop.run()
+    return assay.sync(shop.url, warehouse=into, mode=shop.mode, migrate=True, as_of=DAY)
 
 
 @dataclass
@@ -39,6 +50,8 @@ class Storm:
     """What blows, and what it did."""
 
     shop: Shop
+    into: str
+    """The database that the tables are mirrored into; none for the shop's lake."""
     seed: int
     seconds: float
     done: Counter[str] = field(default_factory=Counter)
@@ -64,7 +77,7 @@ class Storm:
 
     def _run_and_kill(self, seconds: float, left: float) -> None:
         """Run a process that runs the pipeline again and again, and kill it."""
-        words = [self.shop.url, str(self.shop.lake), self.shop.mode, str(left)]
+        words = [self.shop.url, str(self.shop.lake), self.shop.mode, self.into, str(left)]
         process = subprocess.Popen(
             [sys.executable, "-c", _RUN, *words],
             env={**os.environ, "PYTHONPATH": str(Path.cwd())},
@@ -110,7 +123,7 @@ class Storm:
     def _write_one(self, connection: Connection, dice: random.Random) -> None:
         key, other = dice.randint(1, _KEYS), dice.randint(1, _KEYS)
         note = dice.choice([None, "", "a\nb", '"', str(dice.random())])
-        kind = dice.choice(["insert", "insert", "update", "update", "update", "delete", "rekey"])
+        kind = dice.choice(["insert", "insert", "update", "update", "update", "delete", "rekey", "customer"])
         match kind:
             case "insert":
                 connection.execute(
@@ -125,6 +138,15 @@ class Storm:
                 )
             case "delete":
                 connection.execute("delete from orders where id = %s", [key])
+            case "customer" if dice.random() < _EMPTIED:
+                kind = "truncate"
+                connection.execute("truncate customers")
+            case "customer":
+                connection.execute(
+                    "insert into customers values (%s, %s, now()) on conflict (id) do update set name = excluded.name, "
+                    "updated_at = now()",
+                    [key, note],
+                )
             case _:
                 connection.execute("update orders set id = %s, updated_at = now() where id = %s", [_KEYS + other, key])
         self.done[kind] += 1

@@ -24,7 +24,9 @@ select s.nspname, c.relname, has_table_privilege(c.oid, 'select'),
     where i.indrelid = c.oid and i.indisprimary), '[]'),
   coalesce((select json_object_agg(coalesce(a.attname, ''), d.description)
      from pg_description d left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
-    where d.objoid = c.oid and d.classoid = 'pg_class'::regclass), '{}')
+    where d.objoid = c.oid and d.classoid = 'pg_class'::regclass), '{}'),
+  c.relkind = 'r' and c.relpersistence = 'p' and c.relreplident in ('d', 'f')
+    and not exists (select from pg_inherits where inhparent = c.oid)
 from pg_class c join pg_namespace s on s.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
   and s.nspname <> 'information_schema' and s.nspname not like 'pg\\_%'
@@ -48,6 +50,8 @@ class Found:
     """Its primary key."""
     comments: Mapping[str, str]
     """By column; that of the table itself under an empty name."""
+    logged: bool
+    """Whether the log tells its changes: not those of partitions, for one."""
 
     @property
     def place(self) -> str:
@@ -65,7 +69,7 @@ def tables_of(url: str, wanted: Sequence[str] = ()) -> list[Found]:
             rows = connection.execute(_TABLES).fetchall()
     except psycopg.Error as error:
         raise explained(url, error) from None
-    found = [Found(row[0], row[1], row[2], row[3], frozenset(row[4]), tuple(row[5]), row[6]) for row in rows]
+    found = [Found(row[0], row[1], row[2], row[3], frozenset(row[4]), tuple(row[5]), *row[6:]) for row in rows]
     for pattern in wanted:
         if not any(_is_wanted(each, pattern) for each in found):
             hint = near_miss(pattern, [each.name for each in found] + [each.place for each in found])

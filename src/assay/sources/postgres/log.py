@@ -73,7 +73,14 @@ def _followed(
         if place in wanted:
             raise SourceError(f"{each.source.relation}: is two sources of one database; let tables share one.")
         wanted[place] = tuple(column for column in each.source.columns if column not in missing)
-    return dict(zip(asked, replication.followed(connection, wanted), strict=True))
+    found = dict(zip(asked, replication.followed(connection, wanted), strict=True))
+    for name, table in found.items():
+        if set(table.key) != set(asked[name].source.key):
+            raise SourceError(
+                f"{table}: the log tells its rows apart by {', '.join(table.key)}, and not by its primary key. Have it do "
+                f"so:\nALTER TABLE {table.quoted} REPLICA IDENTITY DEFAULT;"
+            )
+    return found
 
 
 def _stored(
