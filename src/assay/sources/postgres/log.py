@@ -77,8 +77,8 @@ def _followed(
     for name, table in found.items():
         if set(table.key) != set(asked[name].source.key):
             raise SourceError(
-                f"{table}: the log tells its rows apart by {', '.join(table.key)}, and not by its primary key. Have it do "
-                f"so:\nALTER TABLE {table.quoted} REPLICA IDENTITY DEFAULT;"
+                f"{table}: the log tells its rows apart by {', '.join(table.key)}, and not by its primary key. Have it "
+                f"do so:\nALTER TABLE {table.quoted} REPLICA IDENTITY DEFAULT;"
             )
     return found
 
