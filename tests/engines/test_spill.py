@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from assay.engines.duckdb.engine import DuckDbEngine
+from assay.engines.duckdb.spill import Spill
 
 OPEN = """
 import sys
@@ -55,3 +57,14 @@ def test_a_folder_that_is_just_being_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "assay-spill-new").mkdir()
     DuckDbEngine(threads=1, memory_limit="64MB", spill_folder=str(tmp_path)).close()
     assert [folder.name for folder in folders(tmp_path)] == ["assay-spill-new"]
+
+
+def test_a_folder_that_is_being_made_is_not_taken_for_one_that_was_left(tmp_path: Path) -> None:
+    def make(_: int) -> bool:
+        made = Spill(str(tmp_path))
+        stands = Path(made.room, "lock").is_file()
+        made.close()
+        return stands
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(make, range(400)))

@@ -53,7 +53,9 @@ class Brought:
     """The rows of a reading."""
 
     fit: Frame
-    """Those that fit their columns, with what assay stores beside them and `_assay_unchanged`."""
+    """Those that fit their columns, with what assay stores beside them; later readings have `_assay_unchanged` too."""
+    files: tuple[DataFile, ...]
+    """What they were written to: of a first reading, the files that are published."""
     rows: int
     rejected: tuple[DataFile, ...]
     """Files of the quarantine with the others."""
@@ -61,21 +63,31 @@ class Brought:
 
 
 def brought(errand: Errand) -> Brought:
-    """Write the rows that fit their columns where they can be read several times, and the others to the quarantine."""
-    work, session = errand.work, errand.session
+    """Write the rows that fit their columns where they can be read several times, and the others to the quarantine.
+
+    Those of a first reading are written to where they stay.
+    """
+    session = errand.session
     frame = errand.open(errand.found.rows, errand.source.columns)
     doubtful = tuple(name for name in errand.source.columns if unfit(name) in frame.collect_schema().names())
-    schema = stored_schema(work, errand.name)
-    kept = schema.plus(UNCHANGED, "VARCHAR")
-    folder = work.warehouse.folder(dataset_of_delta(f"{work.dataset(errand.name)}.brought"), work.handle.id)
-    to = Destination(work.warehouse.root, folder, work.prefix(errand.attempt), kept, temporary=True)
+    to = _to(errand)
     files = session.write(frame.filter(~_any_unfit(doubtful)) if doubtful else frame, to)
     rows = sum(file.rows for file in files)
-    fit = session.scan(to.root, files, kept, "brought")
+    fit = session.scan(to.root, files, to.schema, "brought")
     if rows == errand.found.rows.rows:
-        return Brought(fit, rows, (), None)
+        return Brought(fit, files, rows, (), None)
     bad = session.hold(frame.filter(_any_unfit(doubtful)))
-    return Brought(fit, rows, _quarantined(errand, bad, doubtful), bad.select(*errand.source.key))
+    return Brought(fit, files, rows, _quarantined(errand, bad, doubtful), bad.select(*errand.source.key))
+
+
+def _to(errand: Errand) -> Destination:
+    work = errand.work
+    dataset, schema = work.dataset(errand.name), stored_schema(work, errand.name)
+    prefix, root = work.prefix(errand.attempt), work.warehouse.root
+    if work.base(errand.name) is None:
+        return Destination(root, work.warehouse.folder(dataset, work.handle.id), prefix, schema)
+    folder = work.warehouse.folder(dataset_of_delta(f"{dataset}.brought"), work.handle.id)
+    return Destination(root, folder, prefix, schema.plus(UNCHANGED, "VARCHAR"), temporary=True)
 
 
 def _any_unfit(doubtful: tuple[str, ...]) -> Expr:

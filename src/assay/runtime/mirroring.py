@@ -74,7 +74,7 @@ def _as_published(errand: Errand, base: Version) -> Mirrored:
     """Return what is told of a table in which nothing has changed."""
     none = errand.work.scan(errand.session, (), base.schema, errand.name)
     same = Replaced(Changes(none, changed=False, inserted=0), base.schema, (), (), base.files, 0)
-    nothing = Brought(none, 0, (), None)
+    nothing = Brought(none, (), 0, (), None)
     manifest = _manifest(errand, same, changed=False)
     return Mirrored((manifest,), _node(errand, nothing, Merged(same, None), None, changed=False))
 
@@ -89,7 +89,10 @@ def _merged(errand: Errand, found: Brought) -> Merged:
     work, session, key = errand.work, errand.session, errand.source.key
     base, stored = work.base(errand.name), work.traced[errand.name].stored
     rows = found.fit.select(*stored.names)
-    if base is None or not key or base.key != key or _pairs(base.schema) != _pairs(stored):
+    if base is None:
+        first = Changes(rows, changed=True, inserted=found.rows)
+        return Merged(Replaced(first, stored_schema(work, errand.name), found.files, (), found.files, found.rows), None)
+    if not key or base.key != key or _pairs(base.schema) != _pairs(stored):
         return _whole(errand, rows, found.rows)
     published = work.scan(session, base.files, base.schema, "published")
     fresh = session.hold(_fresh(errand, found.fit, published))

@@ -25,8 +25,10 @@ class Spill:
         parent = Path(folder or tempfile.gettempdir())
         _sweep(parent)
         made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = os.open(made / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+        lock = os.open(made / "made", os.O_WRONLY | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Under its name it is locked from the first moment on: one that can be locked is of a process that has ended.
+        (made / "made").rename(made / _LOCK)
         self.name = str(made / "spilled")
         self.room = str(made)
         self._remove = weakref.finalize(self, _remove, made, lock)
