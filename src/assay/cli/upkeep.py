@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -21,6 +21,9 @@ _TOLD: Mapping[Kind, str] = {
     "leftover": "left by runs that did not publish it",
     "rows": "rows that tell of such states and runs",
 }
+
+_LOOK_SECONDS = 1.0
+"""How long a signal may wait that came at the wrong moment."""
 
 
 @click.command()
@@ -97,4 +100,6 @@ def serve(warehouse: str | None, as_json: bool) -> None:
     """
     with assembly.server(platform.current_settings(), warehouse) as url, suppress(KeyboardInterrupt):
         put({"url": url} if as_json else url)
-        signal.pause()
+        while True:
+            # Not signal.pause(): one that comes just before it would not end it.
+            time.sleep(_LOOK_SECONDS)

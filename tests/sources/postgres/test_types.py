@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import struct
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -106,7 +107,9 @@ def typed(kind: str, text: str | None) -> Any:
     """Return what a lake has for a value that the server writes so."""
     if text is None:
         return None
-    return PYTHON.get(kind, Decimal)(text)
+    value = PYTHON.get(kind, Decimal)(text)
+    # The server writes the shortest text that stands for a REAL, and no other.
+    return struct.unpack("f", struct.pack("f", value))[0] if kind == "REAL" else value
 
 
 def same(one: Any, other: Any) -> bool:
