@@ -24,8 +24,8 @@ ROWS = {
 """The rows of the feature table that a page proves."""
 PANDAS = DOCS / "how-to/pandas.md"
 """Tried by `make test-pandas`, where pandas is."""
-DATABASE = DOCS / "how-to/database.md"
-"""Reads one whose address is in SHOP_URL."""
+DATABASES = (DOCS / "how-to/database.md", DOCS / "how-to/sync.md")
+"""Read one whose address is in SHOP_URL."""
 
 
 def marked(page: Path) -> object:
@@ -42,7 +42,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_of_the_page_runs_and_prints_what_is_shown(
     page: Path, room: Path, fill_pages: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if page == DATABASE:
+    if page in DATABASES:
         monkeypatch.setenv("SHOP_URL", request.getfixturevalue("postgres_url").replace("+psycopg", ""))
     tried(page, room, fill=fill_pages)
 
