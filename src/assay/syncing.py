@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 from assay import assembly, migrating, platform
 from assay.assembly import Location
 from assay.model.database import Mode, Relation, check_address, postgres, relation
-from assay.model.errors import SourceError, UsageError
+from assay.model.errors import SourceError, UsageError, WarehouseError
 from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
@@ -70,6 +70,8 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
     place = arguments.get("warehouse")
     into_database = assembly.is_database(settings, place)
     pipeline = mirror_of(url, into_database=into_database, **_choice(arguments))
+    if not into_database:
+        pipeline = _with_lost_columns(pipeline, settings, place)
     if arguments.get("migrate") and into_database:
         migrating.migrate(pipeline, warehouse=place, settings=settings)
     return platform.run(
@@ -104,6 +106,20 @@ def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]
         for name, source in postgres(url, mode=mode, tables=relations).items()
     }
     return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=sources)
+
+
+def _with_lost_columns(pipeline: Pipeline, settings: Settings, place: Location | None) -> Pipeline:
+    """Return the pipeline with the columns that tables have lost: they stay in a lake, as they do in a database."""
+    try:
+        published = assembly.warehouse(settings, place, create=False).state().versions
+    except WarehouseError:
+        return pipeline
+    kept = {}
+    for name, source in pipeline.mirrors.items():
+        version = published.get(pipeline.dataset_of(name))
+        lost = [c for c in version.schema if not c.is_system and c.name not in source.columns] if version else []
+        kept[name] = replace(source, columns={**source.columns, **{column.name: column.type for column in lost}})
+    return pipeline.with_sources(kept)
 
 
 def _choice(arguments: SyncArguments) -> Choice:

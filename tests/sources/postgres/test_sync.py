@@ -106,3 +106,38 @@ def test_a_database_gets_every_value_in_its_type_with_key_and_comments(shop: Sho
 def columns_of(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [column.name for column in connection.execute("select * from types limit 0").description or ()]
+
+
+@pytest.mark.parametrize("where", ["lake", "database"])
+def test_columns_that_come_go_and_grow_are_followed(shop: Shop, tmp_path: Path, where: str) -> None:
+    place = str(tmp_path / "lake") if where == "lake" else f"postgresql:{tmp_path / 'server'}"
+    shop.execute("create table items (id int primary key, old text, size int)", "insert into items values (1, 'a', 1)")
+    assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY)
+    shop.execute(
+        "alter table items add column new text default 'given'",
+        "alter table items drop column old",
+        "alter table items alter column size type bigint",
+        "insert into items values (2, 5000000000, 'own')",
+    )
+    assert assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY).problems == ()
+    shop.execute("alter table items rename column new to newest")
+    assert assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY).problems == ()
+    query = 'select id, size, newest, "new", old from raw.items order by id'
+    if where == "database":
+        with embedded(tmp_path / "server") as url, psycopg.connect(url.replace("+psycopg", "")) as there:
+            found = there.execute(query).fetchall()
+    else:
+        with assay.connect(place) as connection:
+            found = connection.execute(query).fetchall()
+    # What a column held that is gone, nobody can read again; where nothing else of a row was read, it stays.
+    assert [row[:3] for row in found] == [(1, 1, "given"), (2, 5_000_000_000, "own")]
+    assert assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY).state == "unchanged"
+
+
+def test_a_type_that_cannot_become_the_new_one_is_refused_by_a_database(shop: Shop, tmp_path: Path) -> None:
+    place = f"postgresql:{tmp_path / 'server'}"
+    shop.execute("create table items (id int primary key, size bigint)", "insert into items values (1, 1)")
+    assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY)
+    shop.execute("alter table items alter column size type int4range using int4range(size::int, null)")
+    with pytest.raises(UsageError, match="column size is bigint in the database and int4range in the pipeline"):
+        assay.sync(shop.url, warehouse=place, tables=["items"], as_of=DAY)
