@@ -13,7 +13,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail test test-pandas test-faults sweep-faults check format docs rows golden bench bench-large bench-retail lock clean
+.PHONY: help setup demo demo-retail test test-pandas test-faults sweep-faults check format docs rows golden bench bench-large bench-retail bench-sync lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench-large: $(READY) ## the same with 1.5 million rows; with ARGS=--huge 15 mil
 
 bench-retail: $(READY) ## measure the retail pipeline on PostgreSQL against SQL by hand; some minutes
 	$(BIN)/python -m benchmarks.retail $(ARGS)
+
+bench-sync: $(READY) ## measure the mirror of a database against psql's own COPY; a quarter of an hour
+	$(BIN)/python -m benchmarks.sync $(ARGS)
 
 lock: $(READY) ## make the locks from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write
