@@ -288,4 +288,4 @@ class Warehouse(Protocol):
         """Return the control state that readers see as schema `meta`, by table."""
 
     def warm_up(self) -> None:
-        """Load what a publish needs, while the engine works."""
+        """Load what a publish of changes needs, while the engine works; what is loaded is not loaded again."""

@@ -68,7 +68,8 @@ class Embedded:
             if plan.nothing_to_do:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(_nothing_done(pipeline, plan, began))
-            self.warehouse.warm_up()
+            if plan.surely_changes:
+                self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
@@ -251,6 +252,8 @@ def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
 def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
     for done in (*node.along, node):
         nodes[done.name] = done
+        if done.status in ("written", "computed"):
+            work.warehouse.warm_up()
         tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
 
 

@@ -52,6 +52,11 @@ class Plan:
         """Whether every step stands as it is."""
         return all(step.action == "skip" for step in self.steps.values())
 
+    @property
+    def surely_changes(self) -> bool:
+        """Whether some step must run, and not only if what it reads turns out to have changed."""
+        return any(step.action == "run" for step in self.steps.values())
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data, for the run's record and `assay plan --json`."""
         return {

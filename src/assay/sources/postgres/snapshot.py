@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -42,16 +42,26 @@ class Snapshot:
     stamp: str | None
     """No transaction that is not seen stamps a row earlier; None where nobody asked, or nobody knows."""
     server: str
-    first: Connection
+    idle: list[Connection]
+    """Connections that see it and are not in use."""
+    opened: ExitStack
+    """Closes all connections but the first."""
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open another connection that sees just this state."""
-        with connect(self.url) as connection:
-            connection.execute("begin isolation level repeatable read, read only")
-            connection.execute(sql.SQL("set transaction snapshot {}").format(self.id))
-            yield connection
-            connection.execute("commit")
+        """Lend a connection that sees just this state: there are as many as are in use at once."""
+        try:
+            connection = self.idle.pop()
+        except IndexError:
+            connection = self._open()
+        yield connection
+        self.idle.append(connection)
+
+    def _open(self) -> Connection:
+        connection = self.opened.enter_context(connect(self.url))
+        connection.execute("begin isolation level repeatable read, read only")
+        connection.execute(sql.SQL("set transaction snapshot {}").format(self.id))
+        return connection
 
 
 @contextmanager
@@ -64,7 +74,8 @@ def taken(url: str, *, horizon: bool) -> Iterator[Snapshot]:
             "select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
         ).fetchone()
         assert found is not None
-        yield Snapshot(url, found[0], found[1], stamp, identity(connection), connection)
+        with ExitStack() as opened:
+            yield Snapshot(url, found[0], found[1], stamp, identity(connection), [connection], opened)
         connection.execute("commit")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -98,7 +99,6 @@ class IcebergWarehouse(RunRecords):
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""
         ownership.refuse_moved(self.root, state)
-        metadata = importlib.import_module(_METADATA_MODULE)
         changed = [m for m in manifests.values() if m.changed and not m.dataset.startswith(TEMPORARY)]
         with self._catalog.read() as connection:
             # Rows that the ledger calls rejected must be there as surely as those it calls written.
@@ -106,6 +106,9 @@ class IcebergWarehouse(RunRecords):
         added = [*(file.path for manifest in changed for file in manifest.added), *rejected]
         durable.fsync_files([f"{self.root}/{path}" for path in added], self.root)
         tables = [manifest for manifest in changed if is_table(manifest.dataset)]
+        if not tables:
+            return {}
+        metadata = importlib.import_module(_METADATA_MODULE)
         return {table.dataset: _stage(metadata, self.root, run, table, state) for table in tables}
 
     def publish(
@@ -137,6 +140,8 @@ class IcebergWarehouse(RunRecords):
 
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
+        if _METADATA_MODULE in sys.modules:
+            return
         # Python waits for it at its end: one broken off in the libraries' own code takes the process down with it.
         threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,)).start()
 
