@@ -20,12 +20,13 @@ ROWS = {
     "how-to/run.md": ["000-29"],
     "how-to/run-a-part.md": ["000-27"],
     "how-to/database.md": ["002-03"],
+    "how-to/cdc.md": ["004-28"],
 }
 """The rows of the feature table that a page proves."""
 PANDAS = DOCS / "how-to/pandas.md"
 """Tried by `make test-pandas`, where pandas is."""
-DATABASES = (DOCS / "how-to/database.md", DOCS / "how-to/sync.md")
-"""Read one whose address is in SHOP_URL."""
+DATABASES = {"database.md": "postgres_url", "sync.md": "postgres_url", "cdc.md": "logical_url"}
+"""How-to pages that read a database whose address is in SHOP_URL, and what gives them one."""
 
 
 def marked(page: Path) -> object:
@@ -42,8 +43,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_of_the_page_runs_and_prints_what_is_shown(
     page: Path, room: Path, fill_pages: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if page in DATABASES:
-        monkeypatch.setenv("SHOP_URL", request.getfixturevalue("postgres_url").replace("+psycopg", ""))
+    if database := DATABASES.get(page.name):
+        monkeypatch.setenv("SHOP_URL", request.getfixturevalue(database).replace("+psycopg", ""))
     tried(page, room, fill=fill_pages)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import assay
 from assay import SourceError
+from assay.model.database import Mode
 from assay.settings import Settings
 from assay.warehouses.postgres.scratch import strike
 from assay.warehouses.postgres.server.embedded import embedded
@@ -33,12 +34,12 @@ from assay.orchestrators.embedded import Embedded
 from assay.proof.points import Point, Points
 from tests.sources.postgres.shop import Shop
 
-url, lake, when = sys.argv[1:]
+url, lake, mode, when = sys.argv[1:]
 settings = platform.current_settings()
 points = Points(Point("publish", 1, when))
 with closing(assembly.engine(settings, None)) as engine:
     warehouse = points.warehouse(assembly.warehouse(settings, lake, create=True))
-    shop = Shop(url, Path(lake), mode="cdc", mirrors=True)
+    shop = Shop(url, Path(lake), mode=mode, mirrors=True, deletes=True)
     Embedded(engine, warehouse, settings).run(shop.pipeline, RunOptions(as_of=date(2026, 3, 1)))
 """
 
@@ -122,14 +123,17 @@ def test_a_mirror_reads_tables_whole_whose_changes_no_log_tells(shop: Shop) -> N
 @pytest.mark.faults
 @pytest.mark.row("004-28")
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_run_that_is_killed_at_its_publish_is_read_exactly_once(shop: Shop, when: str) -> None:
+@pytest.mark.parametrize("mode", ["horizon", "full", "cdc"])
+def test_a_run_that_is_killed_at_its_publish_is_read_exactly_once(shop: Shop, mode: Mode, when: str) -> None:
+    """By a watermark, by comparing all rows, by the log."""
+    shop.mode, shop.deletes = mode, True
     shop.run()
     shop.execute(
         "insert into orders (id, customer_id, amount) values (10, 1, 5)",
-        "update orders set status = 'paid' where id = 1",
+        "update orders set status = 'paid', updated_at = now() where id = 1",
         "delete from orders where id = 2",
     )
-    command = [sys.executable, "-c", KILLED, shop.url, str(shop.lake), when]
+    command = [sys.executable, "-c", KILLED, shop.url, str(shop.lake), mode, when]
     killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=False)
     assert killed.returncode == -signal.SIGKILL
     again = shop.run()
