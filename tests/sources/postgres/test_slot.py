@@ -224,7 +224,21 @@ def test_a_commit_that_is_in_the_log_and_not_seen_is_not_lost_between_slot_and_s
 
 
 def test_a_slot_that_waits_in_vain_is_not_left_behind(between: Follower) -> None:
-    with made_beside_a_commit(between, seconds=0.1) as (made, _, process):
-        with pytest.raises(SourceError, match=f"open for more than 0.1 seconds: process {process}"):
+    with made_beside_a_commit(between, seconds=3) as (made, _, process):
+        with pytest.raises(SourceError, match=f"open for more than 3 seconds: process {process}"):
             made.result(timeout=60)
         assert between.connection.execute("select from pg_replication_slots").rowcount == 0
+
+
+def test_a_slot_that_the_server_cannot_make_for_a_transaction_is_given_up(follower: Follower, logical_url: str) -> None:
+    follower.connection.execute(NOTE)
+    with connected(logical_url) as writer, writer.transaction():
+        writer.execute("insert into note values (1, 'open')")
+        with pytest.raises(SourceError, match=f"open for more than 0.2 seconds: process {writer.info.backend_pid}"):
+            slot.make_slot(follower.connection, SLOT, seconds=0.2)
+    assert (
+        follower.connection.execute("select from pg_replication_slots where database = current_database()").rowcount
+        == 0
+    )
+    assert follower.connection.execute("show statement_timeout").fetchone() == ("0",)
+    slot.make_slot(follower.connection, SLOT)

@@ -123,12 +123,17 @@ def wait_for_writers(connection: Connection, *, seconds: float) -> None:
     newest = connection.execute("select pg_current_xact_id()::text").fetchone()
     while connection.execute(_WRITERS, newest).fetchone() == (True,):
         if time.monotonic() > end:
-            open_ones = ", ".join(name for (name,) in connection.execute(_OPEN))
-            raise SourceError(
-                f"Transactions that have written something are open for more than {seconds:g} seconds: {open_ones}. "
-                "The first load waits for their end: see that they come to it, and run again."
-            )
+            raise still_open(connection, seconds)
         time.sleep(_POLL_SECONDS)
+
+
+def still_open(connection: Connection, seconds: float) -> SourceError:
+    """Return the error that names the transactions for which a first load has waited in vain."""
+    open_ones = ", ".join(name for (name,) in connection.execute(_OPEN))
+    return SourceError(
+        f"Transactions that have written something are open for more than {seconds:g} seconds: {open_ones}. "
+        "The first load waits for their end: see that they come to it, and run again."
+    )
 
 
 def _why_not(table: Followed, row: _Found) -> Iterator[str]:

@@ -16,12 +16,13 @@ from psycopg.errors import (
     DuplicateObject,
     ObjectInUse,
     ObjectNotInPrerequisiteState,
+    QueryCanceled,
     UndefinedObject,
 )
 from psycopg.rows import class_row
 
 from assay.model.errors import SourceError
-from assay.sources.postgres.replication import WAIT_SECONDS, wait_for_writers
+from assay.sources.postgres.replication import WAIT_SECONDS, still_open, wait_for_writers
 
 _SLOT = """
 select coalesce(database, '') as database, database = current_database() and plugin = 'pgoutput' as is_own,
@@ -74,13 +75,26 @@ def make_slot(connection: Connection, name: str, *, seconds: float = WAIT_SECOND
     """
     with _told(name):
         drop_slot(connection, name)
-        made = connection.execute(_MAKE, [name]).fetchone()
-    assert made is not None  # a function in a query has a row
+        place = _made(connection, name, seconds)
     try:
         wait_for_writers(connection, seconds=seconds)
     except BaseException:
         drop_slot(connection, name)  # which would have the server keep its log for ever
         raise
+    return place
+
+
+def _made(connection: Connection, name: str, seconds: float) -> int:
+    """Make a slot within some seconds; the server itself waits for open transactions, for as long as they are."""
+    limit = "select set_config('statement_timeout', %s, false)"
+    connection.execute(limit, [f"{seconds * 1000:.0f}"])
+    try:
+        made = connection.execute(_MAKE, [name]).fetchone()
+    except QueryCanceled as error:
+        raise still_open(connection, seconds) from error
+    finally:
+        connection.execute(limit, ["0"])
+    assert made is not None  # a function in a query has a row
     return int(made[0])
 
 
