@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import assay
@@ -289,3 +290,25 @@ def test_two_pipelines_and_two_warehouses_each_read_the_log_for_themselves(shop:
     assert_same(second)
     assert other.here() == shop.there()
     assert len(slots(shop)) == 3
+
+
+def test_into_another_database_every_kind_of_change_and_large_values_come_too(shop: Shop, postgres_url: str) -> None:
+    target = postgres_url.replace("+psycopg", "")
+
+    def brought() -> list[tuple[Any, ...]]:
+        assay.sync(shop.url, warehouse=target, mode="cdc", migrate=True, as_of=DAY)
+        with psycopg.connect(target) as connection:
+            return connection.execute("select id, status, amount, md5(note) from raw.orders order by id").fetchall()
+
+    shop.execute("alter table orders alter note set storage external", f"update orders set note = {LARGE} where id < 3")
+    assert brought() == shop.there("id, status, amount, md5(note)")
+    shop.execute(
+        "update orders set status = 'paid' where id = 1",
+        "update orders set id = 20 where id = 2",
+        "delete from orders where id = 3",
+        "insert into orders (id, customer_id, amount) values (4, 1, 4)",
+    )
+    assert brought() == shop.there("id, status, amount, md5(note)")
+    shop.execute("truncate orders", "insert into orders (id, customer_id, amount, note) values (1, 1, 1, '')")
+    assert brought() == shop.there("id, status, amount, md5(note)")
+    assert told(assay.sync(shop.url, warehouse=target, mode="cdc", as_of=DAY)) == []
