@@ -172,6 +172,7 @@ def test_columns_that_come_go_and_change_their_names_in_mid_stream(shop: Shop) -
     assert told(shop.run()) == []
 
 
+@pytest.mark.faults
 def test_a_table_that_is_left_out_and_read_again_is_read_whole_with_the_others(shop: Shop) -> None:
     shop.run()
     run_of(only_orders(shop), shop)
@@ -186,6 +187,7 @@ def test_a_table_that_is_left_out_and_read_again_is_read_whole_with_the_others(s
     assert_same(shop)
 
 
+@pytest.mark.faults
 def test_what_was_written_while_the_publication_lacked_a_table_is_not_missed(shop: Shop) -> None:
     """It may be changed by hand, or by a run that was killed."""
     shop.run()
@@ -215,6 +217,7 @@ def test_all_is_read_where_that_is_asked_for_and_the_log_goes_on_from_there(shop
     assert_same(shop)
 
 
+@pytest.mark.faults
 def test_after_an_undo_the_log_is_read_again_or_all_where_the_server_has_forgotten_it(shop: Shop) -> None:
     shop.run()
     shop.execute("update orders set note = 'changed' where id = 1")
@@ -234,6 +237,7 @@ def test_after_an_undo_the_log_is_read_again_or_all_where_the_server_has_forgott
     assert_same(shop)
 
 
+@pytest.mark.faults
 def test_a_slot_that_is_gone_or_was_read_by_others_is_told_and_all_is_read(shop: Shop) -> None:
     shop.run()
     ((name, _, _),) = slots(shop)
@@ -254,6 +258,7 @@ def test_a_slot_that_is_gone_or_was_read_by_others_is_told_and_all_is_read(shop:
     assert told(shop.run()) == []
 
 
+@pytest.mark.faults
 def test_the_log_that_was_read_is_let_go_though_nothing_has_changed_for_this_pipeline(shop: Shop) -> None:
     shop.run()
     shop.execute("create table noise (id int)")
@@ -267,6 +272,7 @@ def test_the_log_that_was_read_is_let_go_though_nothing_has_changed_for_this_pip
     assert min(confirmed, oldest) > 1_000_000
 
 
+@pytest.mark.faults
 def test_a_quiet_table_beside_a_busy_one_is_read_on_from_the_same_place(shop: Shop) -> None:
     shop.run()
     for number in range(3):
@@ -278,6 +284,7 @@ def test_a_quiet_table_beside_a_busy_one_is_read_on_from_the_same_place(shop: Sh
     assert_same(shop)
 
 
+@pytest.mark.faults
 def test_two_pipelines_and_two_warehouses_each_read_the_log_for_themselves(shop: Shop, tmp_path: Path) -> None:
     other = replace(shop, lake=tmp_path / "other", mirrors=False)
     second = replace(shop, lake=tmp_path / "second")
