@@ -50,12 +50,12 @@ def project(folder: Path) -> Path:
 
 
 def stop_between_writes(process: Process, lake: Path) -> None:
-    """Stop a process while it does not hold the catalog: all would wait for the lock of one that is stopped."""
+    """Stop a process while it neither writes nor reads the catalog: all would wait for the lock of a stopped one."""
     for _ in range(100):
         process.send_signal(signal.SIGSTOP)
         try:
             with closing(sqlite3.connect(lake / "catalog.db", timeout=0)) as catalog:
-                catalog.execute("begin immediate")
+                catalog.execute("begin exclusive")
             return
         except sqlite3.OperationalError:
             process.send_signal(signal.SIGCONT)
