@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 
 from assay import assembly, migrating, platform
 from assay.assembly import Location
-from assay.model.database import Mode, Relation, check_address, postgres, relation
+from assay.model.database import Mode, Relation, check_address, postgres, quoted, relation
 from assay.model.errors import SourceError, UsageError, WarehouseError
 from assay.model.event import Observer
 from assay.model.pipeline import Pipeline
@@ -155,7 +155,7 @@ def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_dat
     elif mode == "horizon" and table.columns.get(updated) not in _STAMPS:
         own = "xmin"
     return relation(
-        ".".join('"' + part.replace('"', '""') + '"' for part in (table.schema, table.name)),
+        quoted(table.schema, table.name),
         columns={
             # A stamp is compared, and so it is none.
             name: natural(kind) if name == updated else declared(kind)

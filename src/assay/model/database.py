@@ -174,6 +174,11 @@ def parts_of(relation: str) -> tuple[str, str]:
     return (found[0], found[1]) if len(found) > 1 else ("public", found[0])
 
 
+def quoted(*parts: str) -> str:
+    """Return names as SQL writes them, in quotes whatever they are: what `parts_of` takes apart."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
 def _check_relation(place: str, name: str) -> None:
     if not re.fullmatch(rf"{_IDENTIFIER.pattern}(?:\.{_IDENTIFIER.pattern})?", name):
         raise DeclarationError(f'{place} is no table: write orders, sales.orders or "Sales"."Orders".')

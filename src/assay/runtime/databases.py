@@ -45,17 +45,17 @@ def _plan_tables(
     from assay.sources.postgres.looking import Asked, look_at
 
     tables = {name: source for each in pipeline.databases.values() for name, source in each.items() if name in names}
-    asked, rereads = {}, {}
+    asked, rereads, parts = {}, {}, {}
     for name, source in tables.items():
         version = state.versions.get(pipeline.dataset_of(name))
         rereads[name] = options.full or (version is not None and version.fingerprint != traced[name].fingerprint)
-        part = slice_of(source, state.slices.get(pipeline.dataset_of(name), ()), options)
-        asked[name] = Asked(source, version.schema.names if version is not None else (), part.watermark)
+        parts[name] = slice_of(source, state.slices.get(pipeline.dataset_of(name), ()), options)
+        asked[name] = Asked(source, version.schema.names if version is not None else (), parts[name].watermark)
     found = look_at(asked)
     plans = {}
     for name, source in tables.items():
+        part = parts[name]
         known = state.slices.get(pipeline.dataset_of(name), ())
-        part = slice_of(source, known, options)
         why = ("it is read again" if rereads[name] else None) or found[name].whole
         plans[name] = SourcePlan(
             slices=(part,),

@@ -73,10 +73,15 @@ def mirror(errand: Errand) -> Mirrored:
 def _as_published(errand: Errand, base: Version) -> Mirrored:
     """Return what is told of a table in which nothing has changed."""
     none = errand.work.scan(errand.session, (), base.schema, errand.name)
-    same = Replaced(Changes(none, changed=False, inserted=0), base.schema, (), (), base.files, 0)
+    same = _same(base, none)
     nothing = Brought(none, (), 0, (), None)
     manifest = _manifest(errand, same, changed=False)
     return Mirrored((manifest,), _node(errand, nothing, Merged(same, None), None, changed=False))
+
+
+def _same(base: Version, rows: Frame) -> Replaced:
+    """Return that a table stands as it is published."""
+    return Replaced(Changes(rows, changed=False, inserted=0), base.schema, (), (), base.files, 0)
 
 
 def _table(errand: Errand) -> Table:
@@ -101,8 +106,7 @@ def _merged(errand: Errand, found: Brought) -> Merged:
     lost = scalar(session, gone.select(nw.len()))
     told = None if errand.found.complete else _told(errand, fresh, found)
     if not count and not lost:
-        same = Changes(fresh, changed=False, inserted=0)
-        return Merged(Replaced(same, base.schema, (), (), base.files, 0), told, found.rows)
+        return Merged(_same(base, fresh), told, found.rows)
     keys = session.hold(nw.concat([fresh.select(*key), gone]))
     settled = Settled(fresh.select(*stored.names), Judged(count, 0, ()), 0, (), None)
     replaced = replace_rows(work, _table(errand), session, settled, Scope("keys", {}, (), key), keys, errand.attempt)
@@ -117,8 +121,7 @@ def _whole(errand: Errand, rows: Frame, count: int) -> Merged:
         own = stored.without(*SYSTEM_COLUMNS).names
         published = work.scan(session, base.files, base.schema, "published")
         if session.same_rows(rows.select(*own), published.select(*own), exactly=True):
-            same = Changes(rows, changed=False, inserted=0)
-            return Merged(Replaced(same, base.schema, (), (), base.files, 0), None, count)
+            return Merged(_same(base, rows), None, count)
     settled = Settled(rows, Judged(count, 0, ()), 0, (), None)
     return Merged(replace_rows(work, _table(errand), session, settled, COMPLETE, None, errand.attempt), None)
 

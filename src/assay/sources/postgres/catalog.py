@@ -109,8 +109,3 @@ def check_key(source: PostgresTable, table: ServerTable) -> None:
 def quoted(relation: str) -> sql.Identifier:
     """Return the name of a table, quoted."""
     return sql.Identifier(*parts_of(relation))
-
-
-def regclass(relation: str) -> str:
-    """Return the name of a table as the server's functions take it."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts_of(relation))

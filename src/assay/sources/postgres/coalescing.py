@@ -27,6 +27,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.model.database import quoted
 from assay.model.errors import SourceError
 from assay.sources.postgres.latest import Latest, Scratch
 from assay.sources.postgres.pgoutput import (
@@ -60,7 +61,7 @@ class Followed:
     @property
     def quoted(self) -> str:
         """Its name in SQL."""
-        return ".".join('"{}"'.format(part.replace('"', '""')) for part in (self.schema, self.name))
+        return quoted(self.schema, self.name)
 
 
 class UnfollowedError(SourceError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from assay.model.database import PostgresTable
+from assay.model.database import PostgresTable, parts_of, quoted
 from assay.model.errors import SourceError
 from assay.sources.postgres import catalog, modes
 from assay.sources.postgres.connection import Connection, connect, explained
@@ -66,7 +66,7 @@ def _look_at(connection: Connection, asked: Asked, server: str) -> Looked:
 
 
 def _check_readable(connection: Connection, source: PostgresTable) -> None:
-    row = connection.execute(_RIGHTS, {"table": catalog.regclass(source.relation)}).fetchone()
+    row = connection.execute(_RIGHTS, {"table": quoted(*parts_of(source.relation))}).fetchone()
     may_read, hides = row or (False, False)
     if not may_read:
         raise SourceError(
