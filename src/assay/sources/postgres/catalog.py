@@ -75,11 +75,24 @@ def look(connection: Connection, relation: str) -> ServerTable:
     return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
 
 
-def missing_columns(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the declared columns that the table has lost since it was read with `known` ones: they are read as null.
+def declared(connection: Connection, source: PostgresTable, known: tuple[str, ...]) -> ServerTable:
+    """Return what the database says of a source's table, which was read with the columns that are known.
 
-    Raises SourceError for a declared column that was never there, or whose type does not hold what is there.
+    Raises SourceError where it cannot be read as it is declared: a column was never there, a type does not hold what is
+    there, or rows cannot be followed by the key.
     """
+    table = look(connection, source.relation)
+    _check_columns(source, table, known)
+    _check_key(source, table)
+    return table
+
+
+def missing_columns(source: PostgresTable, table: ServerTable) -> tuple[str, ...]:
+    """Return the declared columns that the table has no more: they are read as null."""
+    return tuple(name for name in source.columns if name not in table.columns)
+
+
+def _check_columns(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> None:
     place = f"{source.relation}: "
     for name, kind in source.columns.items():
         if name not in table.columns and (name not in known or name in (*source.key, source.updated)):
@@ -91,11 +104,9 @@ def missing_columns(source: PostgresTable, table: ServerTable, known: tuple[str,
             raise SourceError(
                 f"{place}{name} is {there} in the database, and declared {kind}; declare it {natural(there)}."
             )
-    return tuple(name for name in source.columns if name not in table.columns)
 
 
-def check_key(source: PostgresTable, table: ServerTable) -> None:
-    """Raise SourceError where rows cannot be followed by their key, or written without a trace."""
+def _check_key(source: PostgresTable, table: ServerTable) -> None:
     if source.key and table.kind in _TABLES and set(table.key) != set(source.key):
         is_key = f"its primary key is {', '.join(table.key)}" if table.key else "it has no primary key"
         raise SourceError(f"{source.relation}: {is_key}, and key= says {', '.join(source.key)}.")

@@ -46,7 +46,7 @@ def read_log(url: str, name: str, asked: Mapping[str, Asked], folder: Path, *, w
     """
     with connect(url, writes=True) as connection:
         replication.check_server(connection)
-        tables = {each: catalog.look(connection, asked[each].source.relation) for each in asked}
+        tables = {name: catalog.declared(connection, each.source, each.columns) for name, each in asked.items()}
         followed = _followed(connection, asked, tables)
         publication.publish(connection, name, list(followed.values()))
         marks = publication.marks(connection, name, list(followed.values()))
@@ -67,8 +67,7 @@ def _followed(
 ) -> dict[str, Followed]:
     wanted: dict[tuple[str, str], tuple[str, ...]] = {}
     for name, each in asked.items():
-        missing = catalog.missing_columns(each.source, tables[name], each.columns)
-        catalog.check_key(each.source, tables[name])
+        missing = catalog.missing_columns(each.source, tables[name])
         place = parts_of(each.source.relation)
         if place in wanted:
             raise SourceError(f"{each.source.relation}: is two sources of one database; let tables share one.")
@@ -137,7 +136,7 @@ def _reading(
         rows=Spool(Path(), (), 0, 0),
         complete=False,
         watermark=replace(before, lsn=lsn),
-        missing=tuple(column for column in source.columns if column not in table.columns),
+        missing=catalog.missing_columns(source, table),
         columns=tuple(table.columns),
         partial=True,
     )

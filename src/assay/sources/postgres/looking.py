@@ -57,9 +57,7 @@ def look_at(asked: Mapping[str, Asked]) -> dict[str, Looked]:
 
 def _look_at(connection: Connection, asked: Asked, server: str) -> Looked:
     source = asked.source
-    table = catalog.look(connection, source.relation)
-    catalog.missing_columns(source, table, asked.columns)
-    catalog.check_key(source, table)
+    table = catalog.declared(connection, source, asked.columns)
     _check_readable(connection, source)
     known = Watermark.from_text(asked.watermark) if asked.watermark else None
     return Looked(modes.why_whole(source, table, known, server, None))

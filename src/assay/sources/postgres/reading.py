@@ -50,9 +50,8 @@ class Reading:
 def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path, *, whole: bool) -> Reading:
     """Read what has changed in a table, or all of it, into files of the folder."""
     source = asked.source
-    table = catalog.look(connection, source.relation)
-    missing = catalog.missing_columns(source, table, asked.columns)
-    catalog.check_key(source, table)
+    table = catalog.declared(connection, source, asked.columns)
+    missing = catalog.missing_columns(source, table)
     since = Watermark.from_text(asked.watermark) if asked.watermark else None
     whole = whole or modes.why_whole(source, table, since, snapshot.server, snapshot.xid) is not None
     columns = [column for column in source.columns if column not in missing]
