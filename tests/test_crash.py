@@ -32,6 +32,28 @@ from tests.conformance.processes import (
 ROWS = 2_000
 FAULTS = pytest.mark.faults
 INTERRUPTED = "assay: interrupted; nothing was published."
+LOSES_A_SIGNAL = """
+import os
+import assay
+
+
+class Freed:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+        sum(1 for _ in range(1000))
+
+
+@assay.table(key="id")
+def bronze_order(orders):
+    return orders
+
+
+shop = assay.Pipeline(
+    "shop", tables=[bronze_order], sources={{"orders": assay.csv("order.csv", columns={{"id": "BIGINT"}})}}
+)
+Freed()
+"""
+"""A pipeline whose module interrupts the command where Python throws away what is raised."""
 MOMENTS: dict[str, Moment] = {
     "the lake is being made": lambda lake: (lake / "catalog.db").exists(),
     "the run has begun": has_run("staged"),
@@ -183,10 +205,26 @@ def test_a_run_interrupted_in_the_moment_it_begins_is_out_of_the_way_of_the_next
 def test_an_interrupt_before_anything_has_begun_is_told_in_one_line(sample: Sample, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     with started(*ride_run(sample.first, lake)) as process:
+        # It has not come far, on a crowded machine perhaps further than this.
         assert stop_at(lambda _: (lake / "catalog.db").exists(), lake, process, signal.SIGINT)
         end = finished(process)
     assert (end.returncode, end.stdout) == (130, "")
-    assert end.stderr.strip() == INTERRUPTED
+    assert end.stderr.splitlines()[-1] == INTERRUPTED
+    assert "Traceback" not in end.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_comes_as_python_frees_an_object_ends_the_run_too(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "shop.py").write_text(LOSES_A_SIGNAL.format(number=int(number)))
+    (tmp_path / "order.csv").write_text("id\n1\n")
+    with started("run", "shop:shop", "--warehouse", "lake", cwd=tmp_path) as process:
+        end = finished(process)
+    assert (end.returncode, end.stdout) == (128 + number, "")
+    assert end.stderr.splitlines()[-1] == INTERRUPTED
+    assert "ignored" not in end.stderr
+    assert seen(tmp_path / "lake") == {}
 
 
 @FAULTS

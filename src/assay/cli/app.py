@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -69,10 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(_NEW_OBJECTS)
     told = telling.Telling()
     told.listen()
-    try:
-        sys.exit(_code(told, arguments))
-    finally:
-        told.deafen()
+    told.leave(_code(told, arguments))
 
 
 def _code(told: telling.Telling, arguments: Sequence[str] | None) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from traceback import format_exception
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import click
 
@@ -78,11 +80,20 @@ class Telling:
         """End the command in order at SIGTERM, which schedulers and shutdowns send, as at Ctrl-C."""
         for number in _signals():
             signal.signal(number, self._heard)
+        sys.unraisablehook = _tell_thrown_away
 
-    def deafen(self) -> None:
-        """Let the exit code stand: while the interpreter ends, a signal would put its own in its place."""
+    def leave(self, code: int) -> NoReturn:
+        """End the process with this exit code, which no later signal may replace.
+
+        After a signal it ends at once: threads of the engine may still be at work, which fail as the interpreter goes.
+        """
         for number in _signals():
             signal.signal(number, signal.SIG_IGN)
+        if self.signal:
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(code)
+        sys.exit(code)
 
     def _heard(self, number: int, _: Any) -> None:
         if not self.settled:
@@ -90,9 +101,21 @@ class Telling:
             raise KeyboardInterrupt
 
     def observe(self, event: Event) -> None:
-        """Take notice of the end of a run."""
-        if isinstance(event, RunEnded) and event.result.ok:
+        """Take notice of the end of a run, and end one whose signal was lost.
+
+        Python throws away what is raised while it frees an object; a signal that comes in that moment is lost there.
+        """
+        if not isinstance(event, RunEnded):
+            if self.signal:
+                raise KeyboardInterrupt
+        elif event.result.ok:
             self.settled = True
+
+
+def _tell_thrown_away(thrown: sys.UnraisableHookArgs) -> None:
+    """Tell of an error that Python threw away as it freed an object, but for the signals of `Telling`."""
+    if not issubclass(thrown.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(thrown)
 
 
 def _signals() -> list[signal.Signals]:

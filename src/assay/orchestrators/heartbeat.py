@@ -25,9 +25,11 @@ def heartbeat(work: Work) -> Iterator[None]:
                 return
 
     thread = threading.Thread(target=beat, name="assay-heartbeat", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         stop.set()
-        thread.join()
+        if thread.ident:
+            # Else it was interrupted as it started.
+            thread.join()
