@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -39,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ids = [row for mark in item.iter_markers("row") for row in mark.args]
         if ids:
             item.user_properties.append(("rows", ids))  # travels with the report from xdist's workers
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_heard() -> None:
+    """Let what a test starts hear signals: a command that ran in this process has left it deaf, as a job in the
+    background is from its start.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
