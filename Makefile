@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS := build/docs-env
 PANDAS := build/pandas-env
+DBT := build/dbt-env
 PYTEST := $(BIN)/pytest -n auto
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
@@ -13,7 +14,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail test test-pandas test-faults sweep-faults check format docs rows golden bench bench-large bench-retail bench-sync lock clean
+.PHONY: help setup demo demo-retail test test-pandas setup-dbt test-dbt test-faults sweep-faults check format docs rows golden bench bench-large bench-retail bench-sync lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data,
 	$(BIN)/assay validate retail --warehouse postgresql:build/retail/server
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
-	$(PYTEST) -m "not faults" $(or $(ARGS),--rows=build/rows/test.json)
+	$(PYTEST) -m "not faults and not dbt" $(or $(ARGS),--rows=build/rows/test.json)
 
 test-pandas: $(PANDAS)/.ready ## run the tests that need pandas, in an environment that has it
 	$(PANDAS)/bin/pytest tests/pandas $(or $(ARGS),--rows=build/rows/pandas.json)
@@ -43,6 +44,16 @@ test-pandas: $(PANDAS)/.ready ## run the tests that need pandas, in an environme
 $(PANDAS)/.ready: requirements-pandas.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh $(PANDAS) requirements-pandas.lock
 	@touch $@
+
+setup-dbt: $(DBT)/.ready ## make the environment of dbt, apart from all others
+	@echo "$(DBT) is ready: dbt-core $$($(DBT)/bin/python -c 'import importlib.metadata as m; print(m.version("dbt-core"))')"
+
+$(DBT)/.ready: requirements-dbt.lock tools/setup.sh
+	@tools/setup.sh $(DBT) requirements-dbt.lock
+	@touch $@
+
+test-dbt: $(READY) $(DBT)/.ready ## run the tests that need dbt, which has an environment of its own
+	$(PYTEST) -m dbt $(or $(ARGS),--rows=build/rows/dbt.json)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
 	$(PYTEST) -m faults $(or $(ARGS),--rows=build/rows/faults.json)
@@ -68,16 +79,20 @@ $(DOCS)/.ready: requirements-docs.lock tools/setup.sh
 	@tools/setup.sh $(DOCS) requirements-docs.lock
 	@touch $@
 
-rows: build/rows/test.json build/rows/pandas.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
 	@$(BIN)/python tools/rows.py $^
 
 build/rows/test.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) -m "not faults" --rows=$@
+	-$(PYTEST) -m "not faults and not dbt" --rows=$@
 
 build/rows/pandas.json: $(PANDAS)/.ready $(SOURCES)
 	@rm -f $@
 	-$(PANDAS)/bin/pytest tests/pandas --rows=$@
+
+build/rows/dbt.json: $(READY) $(DBT)/.ready $(SOURCES)
+	@rm -f $@
+	-$(PYTEST) -m dbt --rows=$@
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@

@@ -10,10 +10,13 @@ from pathlib import Path
 UV = Path(sys.executable).parent / "uv"
 HEADER = "# The environment of `make {target}`, exported from uv.lock by `make lock`. Do not edit.\n"
 EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--no-header"]
+# dbt runs as a process of its own and needs nothing of assay's: what is large of that is left out.
+DBT = ["--no-dev", "--extra=dbt", "--prune=duckdb", "--prune=pyarrow", "--prune=pyiceberg", "--prune=sqlalchemy"]
 EXPORTED = {
-    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras", "--no-extra=pandas"),
+    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras", "--no-extra=pandas", "--no-extra=dbt"),
+    Path("requirements-dbt.lock"): ("setup-dbt", *DBT),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
-    Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras"),
+    Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras", "--no-extra=dbt"),
 }
 """File -> the target that makes its environment, and what goes into it."""
 INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}

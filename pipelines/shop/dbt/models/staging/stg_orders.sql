@@ -1,0 +1,8 @@
+select
+    id as order_id,
+    customer_id,
+    order_date,
+    status,
+    created_at,
+    updated_at
+from {{ source('raw', 'orders') }}
