@@ -53,6 +53,18 @@ def missing(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
 
     Raises UsageError for a change of type that would lose something.
     """
+    statements = lacking(connection, shapes)
+    for shape in shapes:
+        statements += (_text(statement) for statement in new_partitions(connection, shape))
+        statements += (_text(statement) for statement in _comments(connection, shape))
+    return statements
+
+
+def lacking(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
+    """Return those of them without which no run can publish tables of these shapes.
+
+    Rows whose partition is not there yet are published all the same, among the others.
+    """
     statements = [] if is_made(connection) else list(_control(connection))
     if shapes:
         there = set(inspect(connection).get_schema_names())
@@ -60,7 +72,6 @@ def missing(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
         statements += [_text(sql.SQL("create schema {}").format(sql.Identifier(n))) for n in layers if n not in there]
     for shape in shapes:
         statements += _table(connection, shape)
-        statements += (_text(statement) for statement in _comments(connection, shape))
     return statements
 
 
@@ -118,7 +129,6 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
                     "not every value can become that. Give the column another name, or change the table by hand."
                 )
             yield _text(sql.SQL("alter table {} alter column {} type {}").format(table, column, sql.SQL(kind)))
-    yield from (_text(statement) for statement in new_partitions(connection, shape))
 
 
 def _comments(connection: Connection, shape: TableShape) -> Iterator[sql.Composed]:

@@ -95,14 +95,17 @@ class PostgresWarehouse(FileRecords):
 
     def make_room(self, shapes: Sequence[TableShape]) -> None:
         """See to it that tables of these shapes can be published; raises UsageError that names what has to be done."""
-        if not self.migrations(shapes):
+        if self._migrates:
+            if self.migrations(shapes):
+                self.migrate(shapes)
             return
-        if not self._migrates:
+        with self._reading() as connection:
+            lacking = migrations.lacking(connection, shapes)
+        if lacking:
             raise UsageError(
                 f"{self.url}: lacks tables or columns of this pipeline; `assay migrate PIPELINE --warehouse ...` makes "
                 "them, and with --sql shows how; so does `assay sync --migrate`."
             )
-        self.migrate(shapes)
 
     def open(self, at: int | dt.datetime | None = None) -> Opened:
         """Read a published state, and bring its files; no vacuum removes those copies while it is open."""
