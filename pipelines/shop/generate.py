@@ -4,7 +4,8 @@
     python -m pipelines.shop.generate grow --customers 1000 --orders 10000
     python -m pipelines.shop.generate change --rounds 3
 
-Where no address is given, PostgreSQL's own variables (PGHOST, PGDATABASE, ...) name the database.
+Where no address is given, PostgreSQL's own variables (PGHOST, PGDATABASE, ...) name the database; with `--schema raw`
+the tables are where the dbt project looks for them.
 """
 
 import argparse
@@ -15,10 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 Connection = psycopg.Connection[Any]
 
 SOURCE = Path(__file__).parent / "source"
+
+
+def enter(connection: Connection, schema: str) -> None:
+    """Let all that follows on this connection be about the tables of a schema, which is made where it is missing."""
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL("set search_path = {}").format(sql.Identifier(schema)))
 
 
 def create(connection: Connection) -> None:
@@ -80,6 +88,7 @@ def _told(connection: Connection, options: argparse.Namespace) -> Iterator[str]:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m pipelines.shop.generate", description="The shop's source database.")
+    parser.add_argument("--schema", default="public", help="where the tables are (public)")
     parser.add_argument("--seed", type=int, default=1, help="another seed makes other rows (1)")
     kinds = parser.add_subparsers(dest="what", required=True)
     sample = kinds.add_parser("sample", help="make the tables, with 15 items of 7 orders in them")
@@ -100,6 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Make the shop, or change it, and tell each step in a line."""
     options = _options(arguments)
     with psycopg.connect(options.address, autocommit=True) as connection:
+        enter(connection, options.schema)
         for line in _told(connection, options):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -63,12 +63,11 @@ class Shop:
             *(f"truncate raw.{table}; insert into raw.{table} table public.{table}" for table in TABLES),
         )
 
-    def dbt(self, *arguments: str, project: Path = PROJECT) -> Outcome:
-        """Run dbt, with what it writes beside the source tree, and without statistics to anybody."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that name the database, keep what dbt writes out of the source tree, and tell nobody of it."""
         place = psycopg.conninfo.conninfo_to_dict(self.url)
-        results = self.folder / "target/run_results.json"
-        results.unlink(missing_ok=True)
-        environment = {
+        return {
             "PGHOST": str(place["host"]),
             "PGPORT": str(place["port"]),
             "PGUSER": str(place["user"]),
@@ -78,9 +77,14 @@ class Shop:
             "DBT_LOG_PATH": str(self.folder / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
+
+    def dbt(self, *arguments: str, project: Path = PROJECT) -> Outcome:
+        """Run dbt, and read what it tells of itself."""
+        results = self.folder / "target/run_results.json"
+        results.unlink(missing_ok=True)
         command = [DBT, "--no-use-colors", *arguments, "--project-dir", project, "--profiles-dir", project]
         result = subprocess.run(
-            command, env=os.environ | environment, cwd=self.folder, text=True, capture_output=True, check=False
+            command, env=os.environ | self.environment, cwd=self.folder, text=True, capture_output=True, check=False
         )
         told = json.loads(results.read_text())["results"] if results.is_file() else []
         return Outcome(
