@@ -40,6 +40,8 @@ class Destination:
     """Whether a file is written for no rows, too."""
     slices: Mapping[int, str] = field(default_factory=dict)
     """Number -> name of the slices that the rows of a source are of: each gets files of its own."""
+    row_bytes: int = 0
+    """Bytes of a row on average, where they are known: wide ones are not collected in such numbers as narrow ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,9 +85,11 @@ def _to(errand: Errand) -> Destination:
     dataset, schema = work.dataset(errand.name), stored_schema(work, errand.name)
     prefix, root = work.prefix(errand.attempt), work.warehouse.root
     if work.base(errand.name) is None:
-        return Destination(root, work.warehouse.folder(dataset, work.handle.id), prefix, schema)
+        folder = work.warehouse.folder(dataset, work.handle.id)
+        return Destination(root, folder, prefix, schema, row_bytes=errand.found.rows.mean)
     folder = work.warehouse.folder(dataset_of_delta(f"{dataset}.brought"), work.handle.id)
-    return Destination(root, folder, prefix, schema.plus(UNCHANGED, "VARCHAR"), temporary=True)
+    with_unchanged = schema.plus(UNCHANGED, "VARCHAR")
+    return Destination(root, folder, prefix, with_unchanged, temporary=True, row_bytes=errand.found.rows.mean)
 
 
 def _any_unfit(doubtful: tuple[str, ...]) -> Expr:

@@ -26,6 +26,7 @@ from assay.transform.sql import Sql
 
 Relation = duckdb.DuckDBPyRelation
 _SLICE = "_assay_slice"
+_VECTOR_ROWS, _GROUP_ROWS, _GROUP_BYTES = 2_048, 122_880, 8 << 20
 _BEGINS_WITH = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*with\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -215,6 +216,7 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
         f"compression {'snappy' if to.temporary else 'zstd'}",
         f"field_ids {ids}",
         "return_stats",
+        f"row_group_size {_group_rows(to.row_bytes)}",
     ]
     target = folder
     apart = to.partition_by
@@ -234,6 +236,11 @@ def _copy_statement(query: str, folder: Path, to: Destination) -> str:
     else:
         target = folder / f"{to.prefix}-{uuid.uuid4()}.parquet"
     return f"copy ({query}) to {quoting.text(str(target))} ({', '.join(options)})"
+
+
+def _group_rows(row_bytes: int) -> int:
+    """Return how many rows are collected before they are written: as many as DuckDB would, where they are not wide."""
+    return max(_VECTOR_ROWS, min(_GROUP_ROWS, _GROUP_BYTES // max(row_bytes, 1)))
 
 
 def _slice(partition: Mapping[str, str | None] | None, to: Destination) -> str | None:

@@ -11,8 +11,10 @@ from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, U
 
 _SAFE = ("BOOLEAN", "INTEGER", "BIGINT", "REAL", "DOUBLE", "VARCHAR")
 """Types of which the engine reads each text that a server writes, and each as it is."""
-_LONGEST = 2_097_152
-"""Bytes of a row; the engine wants to be told of longer ones."""
+_FIRST, _LAST = "timestamptz '0001-01-01 00:00:00+00'", "timestamptz '9999-12-31 23:59:59.999999+00'"
+_BUFFER_BYTES = 1 << 20
+"""What the engine reads at once. It takes sixteen times the longest row that it is told of, 32 MB where it is told
+nothing, and holds several of these."""
 
 
 def spool_query(spooled: Spooled, columns: Mapping[str, str]) -> str:
@@ -39,6 +41,7 @@ def spool_query(spooled: Spooled, columns: Mapping[str, str]) -> str:
 
 
 def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
+    longest = max(_BUFFER_BYTES // 16, spooled.longest + 1)
     options = [
         f"columns = {quoting.struct({name: quoting.text(kind) for name, kind in kinds.items()})}",
         "auto_detect = false",
@@ -52,7 +55,8 @@ def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
         "allow_quoted_nulls = false",
         "hive_partitioning = false",
         "compression = 'none'",
-        f"max_line_size = {max(_LONGEST, spooled.longest + 1)}",
+        f"max_line_size = {longest}",
+        f"buffer_size = {max(_BUFFER_BYTES, 2 * longest)}",
     ]
     return f"read_csv({quoting.path(spooled.path)}, {', '.join(options)})"
 
@@ -67,4 +71,12 @@ def _typed(place: str | None, kind: str) -> str:
 
 
 def _misfit(place: str, kind: str) -> str:
-    return "false" if kind in ("BLOB", "UUID") else misfit(place, kind)
+    match kind:
+        case "BLOB" | "UUID":
+            return "false"
+        case "TIMESTAMPTZ":
+            # A server writes it in one way only: with its offset, in at most six digits, and BC where that is meant.
+            within = f"{_typed(place, kind)} between {_FIRST} and {_LAST} and not suffix({place}, 'BC')"
+            return f"({place} is not null and not coalesce({within}, false))"
+        case _:
+            return misfit(place, kind)

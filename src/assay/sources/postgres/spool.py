@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import select
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import sql
+import psycopg
+import psycopg.pq.abc
+from psycopg import pq, sql
 
 from assay.sources.postgres.connection import Connection
+
+_AT_ONCE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,11 @@ class Spool:
     bare: bool = False
     """Whether nothing stands behind the columns."""
 
+    @property
+    def mean(self) -> int:
+        """Bytes of a row on average."""
+        return self.path.stat().st_size // max(self.rows, 1)
+
 
 def copy_rows(
     connection: Connection, columns: Sequence[str], table: sql.Composable, where: sql.Composable, to: Path
@@ -35,10 +45,41 @@ def copy_rows(
     query = sql.SQL("copy (select {}, '' from {} where {}) to stdout (format csv)").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), table, where
     )
-    longest = 0
-    with connection.cursor() as cursor, to.open("wb") as file:
-        with cursor.copy(query) as copy:
-            for row in copy:
-                longest = max(longest, len(row))
-                file.write(row)
-        return Spool(to, tuple(columns), cursor.rowcount, longest)
+    count = longest = 0
+    with to.open("wb", buffering=_AT_ONCE_BYTES) as file:
+        for row in _copied(connection, query):
+            count += 1
+            longest = max(longest, len(row))
+            file.write(row)
+    return Spool(to, tuple(columns), count, longest)
+
+
+def _copied(connection: Connection, query: sql.Composable) -> Iterator[memoryview]:
+    """Yield the rows of a COPY: all that have come, before more are waited for.
+
+    The driver's own loop waits for each, and takes four times as long.
+    """
+    pgconn = connection.pgconn
+    try:
+        _check(pgconn.exec_(query.as_bytes(connection)), pq.ExecStatus.COPY_OUT)
+        coming = select.poll()
+        coming.register(pgconn.socket, select.POLLIN)
+        size, row = pgconn.get_copy_data(1)
+        while size >= 0:
+            if size:
+                yield row
+            else:
+                coming.poll()
+                pgconn.consume_input()
+            size, row = pgconn.get_copy_data(1)
+        while result := pgconn.get_result():
+            _check(result, pq.ExecStatus.COMMAND_OK)
+    except BaseException:
+        # In the middle of a COPY, it can be asked nothing else.
+        connection.close()
+        raise
+
+
+def _check(result: pq.abc.PGresult, expected: pq.ExecStatus) -> None:
+    if result.status != expected:
+        raise psycopg.errors.error_from_result(result)

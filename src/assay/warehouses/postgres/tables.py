@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from psycopg import sql
 from sqlalchemy import BigInteger, Column, Connection, Identity, String, Table, delete, insert, select
 
@@ -29,9 +24,6 @@ SHOWN = Table(
     Column("dataset", String, nullable=False, index=True),
 )
 """The files whose rows stand in tables, each with its number there."""
-_BATCH_ROWS = 32_768
-# A null is nothing, and what has nothing in it stands in quotes: the two stay apart.
-_WRITTEN = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
 
 
 def relation(dataset: str) -> sql.Identifier:
@@ -56,6 +48,8 @@ def hide(connection: Connection, dataset: str, paths: Sequence[str]) -> None:
 
 def show(connection: Connection, root: str, dataset: str, columns: Sequence[str], files: Iterable[DataFile]) -> None:
     """Insert the rows of files that lie in the folder; raises WarehouseError where the server does not take one."""
+    from assay.warehouses.postgres.texts import rows_as_text
+
     names = sql.SQL(", ").join(sql.Identifier(name) for name in (*columns, FILE_COLUMN))
     query = sql.SQL("copy {} ({}) from stdin (format csv)").format(relation(dataset), names)
     for file in files:
@@ -63,7 +57,7 @@ def show(connection: Connection, root: str, dataset: str, columns: Sequence[str]
         number = connection.execute(made).scalar_one()
         with driver(connection).cursor() as cursor:
             with _named(dataset), cursor.copy(query) as copy:
-                for piece in _ahead(_written(Path(root, file.path), columns, number)):
+                for piece in rows_as_text(Path(root, file.path), columns, number):
                     copy.write(piece)
             count = cursor.rowcount
         if count != file.rows:
@@ -97,34 +91,3 @@ def counts(connection: Connection, dataset: str) -> dict[str, int]:
         path = paths.get(number, "")
         found[path] = found.get(path, 0) + int(count)
     return found
-
-
-def _written(path: Path, columns: Sequence[str], number: int) -> Iterator[bytes]:
-    """Return the rows of a file as the server reads them, some at a time."""
-    with pa.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
-            arrays = [_as_text(batch.column(name)) for name in columns]
-            whole = pa.record_batch([*arrays, pa.repeat(number, batch.num_rows)], names=[*columns, FILE_COLUMN])
-            written = io.BytesIO()
-            pa.csv.write_csv(whole, written, _WRITTEN)
-            yield written.getvalue()
-
-
-def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Return pieces, each of which is made while the server takes the one before it."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, pieces, None)
-        while (piece := following.result()) is not None:
-            following = pool.submit(next, pieces, None)
-            yield piece
-
-
-def _as_text(values: pa.Array) -> pa.Array:
-    """Return values in a form that Arrow writes as PostgreSQL reads them: bytes and UUIDs in hexadecimal."""
-    if isinstance(values.type, pa.BaseExtensionType):
-        values = values.storage
-    if pa.types.is_fixed_size_binary(values.type):
-        return pa.array([None if v is None else v.hex() for v in values.to_pylist()], pa.string())
-    if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        return pa.array([None if v is None else f"\\x{v.hex()}" for v in values.to_pylist()], pa.string())
-    return values
