@@ -14,10 +14,10 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail test test-pandas setup-dbt test-dbt test-faults sweep-faults check format docs rows golden bench bench-large bench-retail bench-sync lock clean
+.PHONY: help setup demo demo-retail test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment in .venv (PYTHON=... names the interpreter)
 	@echo "$(VENV) is ready: $$($(BIN)/python --version)"
@@ -67,6 +67,11 @@ check: $(READY) ## formatting, lint, types, floors and locks
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_lock.py
+
+scan: $(READY) ## look for secrets in all files
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/scan.sh
+
+lint: check scan ## all that reads the files and runs none
 
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -120,3 +125,5 @@ lock: $(READY) ## make the locks from pyproject.toml
 clean: ## remove everything that make makes
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+include deploy/deploy.mk

@@ -14,8 +14,10 @@ EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--
 DBT = ["--no-dev", "--extra=dbt", "--prune=duckdb", "--prune=pyarrow", "--prune=pyiceberg", "--prune=sqlalchemy"]
 EXPORTED = {
     Path("requirements.lock"): ("setup", "--group=dev", "--all-extras", "--no-extra=pandas", "--no-extra=dbt"),
+    Path("requirements-build.lock"): ("image", "--only-group=build"),
     Path("requirements-dbt.lock"): ("setup-dbt", *DBT),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
+    Path("requirements-image.lock"): ("image", "--no-dev", "--extra=postgres"),
     Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras", "--no-extra=dbt"),
 }
 """File -> the target that makes its environment, and what goes into it."""

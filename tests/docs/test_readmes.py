@@ -15,7 +15,8 @@ PIPELINES = ("ride_bookings", "retail", "shop")
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"pipelines/{n}/README.md" for n in PIPELINES)])
 def test_every_target_of_make_that_is_named_is_there(name: str) -> None:
-    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
+    files = "".join((ROOT / file).read_text() for file in ("Makefile", "deploy/deploy.mk"))
+    targets = re.findall(r"^([a-z-]+):.*## ", files, re.M)
     named = re.findall(r"(?:^|\$ |`)make ([a-z-]+)", (ROOT / name).read_text(), re.M)
     assert named
     assert set(named) <= set(targets)
