@@ -31,6 +31,12 @@ join pg_namespace on pg_namespace.oid = relnamespace
 where nspname in ('raw', 'staging', 'intermediate', 'marts') and relkind in ('r', 'v', 'm') and attnum > 0
 order by attrelid, attnum
 """
+UNIQUE = """
+select tablename, substring(indexdef from '\\(.*\\)')
+from pg_indexes
+where schemaname = 'marts' and indexdef like 'CREATE UNIQUE %'
+order by 1
+"""
 JANUARY, FEBRUARY, MARCH = (dt.date(2025, month, 1) for month in (1, 2, 3))
 
 
@@ -66,6 +72,15 @@ def test_the_sample_is_built_and_every_test_of_it_passes(shop: Shop) -> None:
         (MARCH, "Electronics", 1, 1, Decimal("349.99")),
         (MARCH, "Furniture", 1, 1, Decimal("249.00")),
         (MARCH, "Kitchen", 1, 1, Decimal("18.75")),
+    ]
+
+    # Each mart has an index of its key, which lets the materialized view be refreshed while it is read.
+    assert shop.rows(UNIQUE) == [
+        ("dim_customers", "(customer_id)"),
+        ("dim_products", "(product_id)"),
+        ("fct_orders", "(order_id)"),
+        ("fct_sales", "(order_item_id)"),
+        ("monthly_sales", "(order_month, category)"),
     ]
 
     _tests_are_counted(shop)

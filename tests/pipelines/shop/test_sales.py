@@ -16,6 +16,7 @@ pytestmark = pytest.mark.dbt
 
 SALES = "select * from marts.fct_sales order by order_item_id"
 MONTHS = "select to_char(order_month, 'MM'), category, sales from marts.monthly_sales order by 1, 2"
+VIEW = "select 'marts.monthly_sales'::regclass::oid"
 CHANGES = (
     "update orders set status = 'completed' where id = 6",
     "insert into order_items (order_id, product_id, quantity, unit_price) values (1, 7, 2, 45.50)",
@@ -32,10 +33,10 @@ def written(shop: Shop) -> dict[int, Any]:
     return dict(shop.rows("select order_item_id, xmin::text from marts.fct_sales"))
 
 
-@pytest.mark.row("002-11")
+@pytest.mark.row("002-11", "002-17")
 def test_sales_follow_orders_items_and_products_that_come_change_and_go(shop: Shop) -> None:
     assert shop.dbt("run").code == 0
-    before = written(shop)
+    before, view = written(shop), shop.rows(VIEW)
     shop.execute(*CHANGES)
     shop.load()
     assert shop.dbt("build").code == 0
@@ -57,6 +58,8 @@ def test_sales_follow_orders_items_and_products_that_come_change_and_go(shop: Sh
         ("03", "Kitchen", Decimal("18.75")),
         ("04", "Electronics", Decimal("782.58")),
     ]
+
+    assert shop.rows(VIEW) == view  # it was refreshed, not made anew
 
     followed = shop.rows(SALES)
     assert shop.dbt("run", "--full-refresh").code == 0
