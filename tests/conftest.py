@@ -26,6 +26,9 @@ settings.load_profile("assay")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rows", metavar="FILE", help="write the outcome of each test marked with row() to this file")
     parser.addoption("--every-call", action="store_true", help="fail the disk at every call, not at some; for hours")
+    parser.addoption(
+        "--postgres", type=Path, metavar="FOLDER", help="test on the server whose programs are in a folder"
+    )
     parser.addoption("--storm", type=float, default=20.0, help="seconds of each storm over a database that is followed")
 
 
@@ -52,20 +55,24 @@ def _signals_are_heard() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
     """The address of a server for the tests of one process."""
-    with embedded(tmp_path_factory.mktemp("postgres") / "server") as url:
+    folder = tmp_path_factory.mktemp("postgres") / "server"
+    with embedded(folder, binaries=pytestconfig.getoption("--postgres")) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def logical_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def logical_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
     """The address of a server whose log tells changes, as no warehouse needs it."""
-    folder = tmp_path_factory.mktemp("logical") / "server"
-    with embedded(folder) as url, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+    folder, binaries = tmp_path_factory.mktemp("logical") / "server", pytestconfig.getoption("--postgres")
+    with (
+        embedded(folder, binaries=binaries) as url,
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection,
+    ):
         connection.execute("alter system set wal_level = logical")
         connection.execute("alter system set max_prepared_transactions = 4")
-    with embedded(folder) as url:
+    with embedded(folder, binaries=binaries) as url:
         yield url
 
 
@@ -77,6 +84,13 @@ def _numbers() -> Iterator[int]:
 @pytest.fixture
 def postgres_url(postgres_server: str, _numbers: Iterator[int]) -> Iterator[str]:
     """The address of a database with nothing in it, which goes with the test."""
+    with _database(postgres_server, f"test_{next(_numbers)}") as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(postgres_server: str, _numbers: Iterator[int]) -> Iterator[str]:
+    """The address of another such database beside it."""
     with _database(postgres_server, f"test_{next(_numbers)}") as url:
         yield url
 

@@ -4,8 +4,8 @@ A block with a title is written to that file; where the title ends in ", at its 
 ends in ", NAME anew" it takes the place of that function. Without a title, `console` holds commands and what they
 print, `python` is run, `pycon` is a session whose answers are compared, `toml` and `json` are parsed. `text` is for
 reading alone, and there is nothing else. A page that "begins where [another](...) ends" begins with a copy of that
-page's folder, and one that "begins in a clone of the repository" with what is there of pipelines. A command that ends
-with another code than 0 is followed by `$ echo $?`, which shows the code.
+page's folder, and one that "begins in a clone of the repository" with what is there of pipelines and deploy. A command
+that ends with another code than 0 is followed by `$ echo $?`, which shows the code.
 """
 
 from __future__ import annotations
@@ -295,6 +295,7 @@ def tried(path: Path, room: Path, *, fill: bool = False) -> Path:
         folder.mkdir()
     if _IN_CLONE.search(path.read_text()):
         shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("local"))
         shutil.copy(ROOT / "assay.toml", folder)
     Page(path, folder, fill).try_all()
     return Path(shutil.copytree(folder, end))

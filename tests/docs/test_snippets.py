@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.servers import own_programs, plain
 from tests.docs.pages import DOCS, ROOT, Block, begins_with, blocks, commands, matches, settled, tried
 
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "decisions" not in page.parts]
@@ -25,8 +26,13 @@ ROWS = {
 """The rows of the feature table that a page proves."""
 PANDAS = DOCS / "how-to/pandas.md"
 """Tried by `make test-pandas`, where pandas is."""
-DATABASES = {"database.md": "postgres_url", "sync.md": "postgres_url", "cdc.md": "logical_url"}
-"""How-to pages that read a database whose address is in SHOP_URL, and what gives them one."""
+DATABASES = {
+    "backup.md": {"SHOP_URL": "postgres_url", "EMPTY_URL": "empty_url"},
+    "database.md": {"SHOP_URL": "postgres_url"},
+    "sync.md": {"SHOP_URL": "postgres_url"},
+    "cdc.md": {"SHOP_URL": "logical_url"},
+}
+"""How-to pages that use databases, the variables in which they have the addresses, and what gives them one."""
 
 
 def marked(page: Path) -> object:
@@ -43,8 +49,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_of_the_page_runs_and_prints_what_is_shown(
     page: Path, room: Path, fill_pages: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if database := DATABASES.get(page.name):
-        monkeypatch.setenv("SHOP_URL", request.getfixturevalue(database).replace("+psycopg", ""))
+    for variable, database in DATABASES.get(page.name, {}).items():
+        url = request.getfixturevalue(database)
+        monkeypatch.setenv(variable, plain(url))
+        monkeypatch.setenv("PATH", own_programs(url, room / "programs")["PATH"])
     tried(page, room, fill=fill_pages)
 
 
