@@ -157,8 +157,8 @@ def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_dat
     return relation(
         quoted(table.schema, table.name),
         columns={
-            # A stamp is compared, and so it is none.
-            name: natural(kind) if name == updated else declared(kind)
+            # A stamp that is compared is no text.
+            name: natural(kind) if name == updated and (own or mode) == "horizon" else declared(kind)
             for name, kind in table.columns.items()
         },
         key=table.key,

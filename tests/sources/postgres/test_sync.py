@@ -103,6 +103,23 @@ def test_a_database_gets_every_value_in_its_type_with_key_and_comments(shop: Sho
         assert len(there.execute(unique).fetchall()) == 1
 
 
+@pytest.mark.parametrize(("mode", "rejected"), [("xmin", 0), ("cdc", 0), ("horizon", 1)])
+def test_a_stamp_that_nobody_compares_gets_to_a_database_whatever_it_is(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, rejected: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    shop.execute(
+        "insert into orders select n, 1, 'open', 1 from generate_series(10, 29) n",
+        "update orders set updated_at = 'infinity' where id = 3",
+    )
+    found = assay.sync(shop.url, warehouse=place, tables=["orders"], mode=mode, migrate=True, as_of=DAY)
+    assert (found.state, found.tables["raw_orders"].ledger.rejected) == ("published", rejected)
+    with psycopg.connect(place) as connection:
+        stamps = connection.execute("select updated_at::text from raw.orders where id = 3").fetchall()
+    assert stamps == [("infinity",)] * (1 - rejected)
+
+
 def columns_of(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [column.name for column in connection.execute("select * from types limit 0").description or ()]
