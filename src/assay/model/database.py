@@ -23,11 +23,13 @@ _IDENTIFIER = re.compile(r'(?:"(?:[^"\0]|"")+"|[A-Za-z_][A-Za-z0-9_$]*)')
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A PostgreSQL database; all of its tables that a pipeline reads are read in one snapshot."""
+    """A PostgreSQL database of which a pipeline reads tables."""
 
     url: str
     """`env:NAME`, or an address without a password."""
     mode: Mode
+    together: bool = True
+    """Whether its tables are read in one snapshot, and so fail together; or each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +142,19 @@ def relation(
     return Relation(name, typed, keys, updated, deletes, mode, publish)
 
 
-def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon") -> dict[str, PostgresTable]:
-    """Declare tables of a PostgreSQL database as sources, by parameter name; each run reads them in one snapshot.
+def postgres(
+    url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon", together: bool = True
+) -> dict[str, PostgresTable]:
+    """Declare tables of a PostgreSQL database as sources, by parameter name.
 
     Args:
         url: `env:NAME` for the address in an environment variable; or the address itself, without a password, which
             libpq finds in ~/.pgpass, PGPASSWORD or a service file.
         tables: parameter name -> relation(...).
         mode: how a reading finds what has changed since the last: "full", "horizon", "xmin" or "cdc".
+        together: whether all are read in one snapshot, so that they are of one moment, and begun again together where
+            one fails. If not, each is read by itself, with retries of its own: for tables that do not refer to each
+            other.
 
     Raises DeclarationError for a mode that a table cannot be read in, or a password in the address.
     """
@@ -155,7 +162,9 @@ def postgres(url: str, *, tables: Mapping[str, Relation], mode: Mode = "horizon"
     if mode not in get_args(Mode):
         raise DeclarationError(f"{place}: {mode!r} is no mode: {', '.join(get_args(Mode))}.")
     check_address(place, url)
-    database = Database(url, mode)
+    if mode == "cdc" and not together:
+        raise DeclarationError(f"{place}: mode 'cdc' reads one log for all tables; together=False is for other modes.")
+    database = Database(url, mode, together)
     for name, each in tables.items():
         _check_mode(f"{place}: {name}", each, each.mode or mode, mode)
     return {

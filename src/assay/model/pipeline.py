@@ -122,7 +122,10 @@ class Pipeline:
 
     def together(self, source: str) -> tuple[str, ...]:
         """Return the sources that are read in one snapshot with one of them, in their order: it may be alone."""
-        return next((tuple(tables) for tables in self.databases.values() if source in tables), (source,))
+        for database, tables in self.databases.items():
+            if database.together and source in tables:
+                return tuple(tables)
+        return (source,)
 
     def reading(self, paths: Mapping[str, str]) -> Pipeline:
         """Return the pipeline with some sources read from other paths."""

@@ -1,4 +1,4 @@
-"""Following a database: all of its tables that a run needs are read in one snapshot, and staged at once."""
+"""Following a database: the tables that are read together are read in one snapshot, and staged at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _T = TypeVar("_T")
 
 
 def follow(work: Work, name: str, attempt: int) -> NodeRun:
-    """Read a source and all others of its database, and stage what has changed in them.
+    """Read a source and all that are read together with it, and stage what has changed in them.
 
     Returns the record of the one, with those of the others along.
     """
-    tables = {each: table for each, table in _tables(work, name).items() if each in work.plan.sources}
+    names = [each for each in work.pipeline.together(name) if each in work.plan.sources]
+    tables = {each: table for each, table in _tables(work, name).items() if each in names}
     with tempfile.TemporaryDirectory(prefix="rows-", dir=work.engine.room) as folder:
         try:
             mirrored = _mirror_all(work, _read(work, tables, Path(folder)), attempt)
