@@ -7,6 +7,7 @@ from typing import Any
 
 _HOMES = {
     "assay.model.database": ("postgres", "relation"),
+    "assay.model.dbt": ("dbt",),
     "assay.model.errors": ("AssayError", "DeclarationError", "RunError", "SourceError", "UsageError"),
     "assay.model.pipeline": ("Pipeline",),
     "assay.model.rows": ("free", "groups", "lookup", "same", "times"),

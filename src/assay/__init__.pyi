@@ -5,6 +5,7 @@ from assay.mending import replay as replay
 from assay.migrating import migrate as migrate
 from assay.model.database import postgres as postgres
 from assay.model.database import relation as relation
+from assay.model.dbt import dbt as dbt
 from assay.model.errors import AssayError as AssayError
 from assay.model.errors import DeclarationError as DeclarationError
 from assay.model.errors import RunError as RunError

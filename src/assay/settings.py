@@ -52,6 +52,8 @@ class Settings:
     """What a command tells of a run on standard error: progress on a terminal and lines elsewhere, or one kind."""
     migrations: str = "migrations"
     """Folder of *.sql files that `assay migrate` carries out in a database, each once."""
+    dbt: str = "dbt"
+    """The program that builds the models of a pipeline's dbt project; a path counts from the folder of assay.toml."""
     keep_runs: int = 10
     """How many of the newest published runs a vacuum keeps, each with what stood before it."""
     keep_days: float = 7.0

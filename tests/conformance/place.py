@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.model.data import Manifest, is_table
-from assay.model.ports import Destination, Engine, Publication, RunHandle, Warehouse
+from assay.model.ports import Destination, Engine, Publication, Warehouse
 from assay.model.published import State, TableShape
-from assay.model.run import NodeRun, RunResult, RunState
+from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.model.schema import Schema
 from assay.transform.sql import sql
 from tests.conformance.implementations import WAREHOUSES

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.model.errors import ConflictError, LeaseError
-from assay.model.ports import RunHandle
-from assay.model.run import NodeRun
+from assay.model.run import NodeRun, RunHandle
 from tests.conformance.place import Place, ended
 
 

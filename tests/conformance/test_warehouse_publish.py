@@ -11,9 +11,8 @@ import pytest
 
 from assay.model.errors import AssayError, ConflictError, WarehouseError
 from assay.model.ledger import Ledger
-from assay.model.ports import RunHandle
 from assay.model.published import State
-from assay.model.run import NodeRun
+from assay.model.run import NodeRun, RunHandle
 from assay.model.source import FileIdentity, Slice
 from tests.conformance.place import Place, ended
 

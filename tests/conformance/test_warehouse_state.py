@@ -12,9 +12,9 @@ import pytest
 from assay.model.data import ColumnStats, DataFile, Manifest
 from assay.model.errors import WarehouseError
 from assay.model.ledger import Ledger
-from assay.model.ports import RunHandle, Warehouse
+from assay.model.ports import Warehouse
 from assay.model.published import State
-from assay.model.run import NodeRun
+from assay.model.run import NodeRun, RunHandle
 from assay.model.schema import Schema
 from assay.model.source import FileIdentity, Slice
 from assay.warehouses import readers

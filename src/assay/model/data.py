@@ -104,6 +104,7 @@ TEMPORARY = "view:"
 SOURCE = "source:"
 KEYS = "keys:"
 REJECTS = "rejects:"
+DEFINITIONS = "definitions:"
 
 
 def dataset_of_table(layer: str, entity: str) -> str:
@@ -131,6 +132,11 @@ def dataset_of_rejects(dataset: str) -> str:
     return f"{REJECTS}{dataset}"
 
 
+def dataset_of_definitions(pipeline: str) -> str:
+    """Return the dataset of what a database must have, beside rows, for a pipeline's models."""
+    return f"{DEFINITIONS}{pipeline}"
+
+
 def dataset_of_view(view: str) -> str:
     """Return the dataset of a view: it lives as long as its run."""
     return f"{TEMPORARY}{view}"
@@ -148,4 +154,4 @@ def dataset_of_delta(dataset: str) -> str:
 
 def is_table(dataset: str) -> bool:
     """Return whether readers see the dataset."""
-    return not dataset.startswith((TEMPORARY, SOURCE, KEYS, REJECTS))
+    return not dataset.startswith((TEMPORARY, SOURCE, KEYS, REJECTS, DEFINITIONS))

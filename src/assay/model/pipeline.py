@@ -13,6 +13,7 @@ from assay.model import graph
 from assay.model.check import Reconciles, References
 from assay.model.data import dataset_of_source, dataset_of_table
 from assay.model.database import Database, PostgresTable
+from assay.model.dbt import DBT, DbtProject, Model
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import FileSource
 from assay.model.rows import Groups, Lookup
@@ -38,12 +39,13 @@ class Pipeline:
     sample: Callable[..., Mapping[str, Path]] | None = field(repr=False)
     rejected_share: float | None
     rules: tuple[Rule, ...] = field(repr=False)
+    dbt: DbtProject | None
 
     def __init__(
         self,
         name: str,
         *,
-        tables: Sequence[Node | ModuleType],
+        tables: Sequence[Node | ModuleType | DbtProject],
         sources: Mapping[str, Source],
         layers: Sequence[str] = LAYERS,
         sample: Callable[..., Mapping[str, Path]] | None = None,
@@ -55,7 +57,7 @@ class Pipeline:
         Args:
             name: lower case letters, digits and underscores.
             tables: the tables and views, in any order; a module stands for all that it has under a name of its own,
-                but for names that begin with an underscore.
+                but for names that begin with an underscore, a dbt project for its models.
             sources: parameter name -> source.
             layers: names of the layers, in the direction of the data.
             sample: `sample(folder, seed=, ...)` writes sample data and returns {source: path}.
@@ -66,6 +68,7 @@ class Pipeline:
             DeclarationError: names what is wrong, where, and the near miss.
         """
         nodes = graph.ordered(list(_told(tables)), sources.keys(), layers)
+        dbt = _project(name, tables)
         _check_names(name, nodes, sources, layers)
         for attribute, value in (
             ("name", name),
@@ -75,14 +78,10 @@ class Pipeline:
             ("sample", sample),
             ("rejected_share", rejected_share),
             ("rules", tuple(rules)),
+            ("dbt", dbt),
         ):
             object.__setattr__(self, attribute, value)
-        for mirror in self.mirrors:
-            graph.check_layer(mirror, layers)
-        for node in self.nodes.values():
-            _check_grain(node)
-        for table in self.tables.values():
-            _check_table(table, self)
+        _check(self)
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -108,8 +107,20 @@ class Pipeline:
                 found.setdefault(source.database, {})[name] = source
         return found
 
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The models of its dbt project by name, each after those it reads; none before that was read."""
+        return self.dbt.models if self.dbt is not None else {}
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The names of all that readers find rows in: sources that are published, tables, models."""
+        return (*self.mirrors, *self.tables, *(name for name, model in self.models.items() if model.has_rows))
+
     def dataset_of(self, name: str) -> str:
-        """Return where a table or source is stored; a source that is published stands among the tables."""
+        """Return where a table, model or source is stored; a source that is published stands among the tables."""
+        if name in self.models:
+            return self.models[name].dataset
         if name not in self.sources:
             return dataset_of_table(self.tables[name].layer, self.tables[name].entity)
         layer, _, entity = name.partition("_")
@@ -120,12 +131,28 @@ class Pipeline:
         """The sources that readers see as tables, by name."""
         return {name: each for tables in self.databases.values() for name, each in tables.items() if each.publish}
 
-    def together(self, source: str) -> tuple[str, ...]:
-        """Return the sources that are read in one snapshot with one of them, in their order: it may be alone."""
+    def together(self, name: str) -> tuple[str, ...]:
+        """Return what is done at once with a step: sources of one snapshot, models of one project; it may be alone."""
+        if name in self.models or (name == DBT and self.models):
+            return (DBT, *self.models)
         for database, tables in self.databases.items():
-            if database.together and source in tables:
+            if database.together and name in tables:
                 return tuple(tables)
-        return (source,)
+        return (name,)
+
+    def reads_of(self, name: str) -> tuple[str, ...]:
+        """Return the steps of a run that must have ended before one of its tables, views or models."""
+        if name in self.models:
+            return (DBT,)
+        if name == DBT and self.models:
+            return tuple(sorted({read for model in self.models.values() for read in model.reads}))
+        return self.nodes[name].upstream if name in self.nodes else ()
+
+    def building(self, project: DbtProject) -> Pipeline:
+        """Return the pipeline with its dbt project as it was read; raises DeclarationError for a model of no layer."""
+        for name in project.models:
+            graph.check_layer(name, self.layers)
+        return self._with(dbt=project)
 
     def reading(self, paths: Mapping[str, str]) -> Pipeline:
         """Return the pipeline with some sources read from other paths."""
@@ -152,10 +179,19 @@ class Pipeline:
         return copy
 
 
-def _told(tables: Sequence[Node | ModuleType]) -> Iterator[Node]:
+def _project(name: str, tables: Sequence[Node | ModuleType | DbtProject]) -> DbtProject | None:
+    found = [told for told in tables if isinstance(told, DbtProject)]
+    if len(found) > 1:
+        raise DeclarationError(f"{name} has two dbt projects: {found[0].folder} and {found[1].folder}; make them one.")
+    return found[0] if found else None
+
+
+def _told(tables: Sequence[Node | ModuleType | DbtProject]) -> Iterator[Node]:
     """Yield the tables and views that a pipeline is told; one that several modules know by import counts once."""
     known: set[int] = set()
     for told in tables:
+        if isinstance(told, DbtProject):
+            continue
         if not isinstance(told, ModuleType):
             yield told
             continue
@@ -182,6 +218,17 @@ def _check_names(name: str, nodes: Collection[str], sources: Mapping[str, Source
             )
         if layer in _DATABASES:
             raise DeclarationError(f"{layer!r} is no layer: {layer}.x would be a table of the engine's own database.")
+
+
+def _check(pipeline: Pipeline) -> None:
+    for mirror in pipeline.mirrors:
+        graph.check_layer(mirror, pipeline.layers)
+    if pipeline.dbt is not None and DBT in (*pipeline.nodes, *pipeline.sources):
+        raise DeclarationError(f"{pipeline.name}: {DBT!r} is the step that builds its models; rename the other.")
+    for node in pipeline.nodes.values():
+        _check_grain(node)
+    for table in pipeline.tables.values():
+        _check_table(table, pipeline)
 
 
 def _check_grain(node: Node) -> None:

@@ -15,10 +15,11 @@ from assay.model.database import Spooled
 from assay.model.files import Columnar, Csv
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
-from assay.model.run import NodeRun, RunResult, RunState
+from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.model.vacuum import Retention, Vacuumed
+from assay.model.workshop import Workshop
 
 Frame = LazyFrame[Any]
 
@@ -159,15 +160,6 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunHandle:
-    """A run under way: its number and the token that fences it."""
-
-    id: int
-    token: int
-    started_at: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Publication:
     """All that one run publishes, in one transaction."""
 
@@ -190,6 +182,10 @@ class Warehouse(Protocol):
     url: str
     root: str
     """Where data files are written; paths in manifests are relative to it."""
+
+    @property
+    def workshop(self) -> Workshop | None:
+        """What a database has for those who build in it themselves; a lake has none."""
 
     def state(self, at: int | dt.datetime | None = None) -> State:
         """Read every published pointer in one query; `at` is the last run seen, or the time."""

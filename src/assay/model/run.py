@@ -26,6 +26,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class RunHandle:
+    """A run under way: its number and the token that fences it."""
+
+    id: int
+    token: int
+    started_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a user asked of one run."""
 

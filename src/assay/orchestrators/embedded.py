@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
-from graphlib import TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 
 from assay.model.errors import ConflictError, LeaseError, describe
-from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer, RunEnded, RunStarted
+from assay.model.event import Event, Observer, RunEnded, RunStarted
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult, RunState
 from assay.orchestrators.heartbeat import heartbeat
-from assay.runtime.execute import blocked, execute, skipped
+from assay.orchestrators.stepping import run_steps
+from assay.runtime.execute import skipped
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
 from assay.runtime.gate import judge
+from assay.runtime.learning import learn
 from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
@@ -54,7 +54,7 @@ class Embedded:
 
     def plan(self, pipeline: Pipeline, options: RunOptions) -> Plan:
         """Return what a run would do, and why; changes nothing."""
-        return self._plan(pipeline, trace(pipeline, self.engine), options)
+        return self._plan(*self._learn(pipeline), options)
 
     def run(self, pipeline: Pipeline, options: RunOptions) -> RunResult:
         """Run a pipeline and publish all of it, or nothing.
@@ -62,7 +62,7 @@ class Embedded:
         Raises UsageError for what is wrong before any table is computed, LeaseError where another run is at work.
         """
         began = time.monotonic()
-        traced = trace(pipeline, self.engine)
+        pipeline, traced = self._learn(pipeline)
         for left in reversed(range(_REPLANS)):
             plan = self._plan(pipeline, traced, options)
             if plan.nothing_to_do:
@@ -88,8 +88,7 @@ class Embedded:
         """
         began = time.monotonic()
         run = resumable(pipeline, self.warehouse.newest(pipeline.name))
-        pipeline = pipeline.reading({name: path for name, path in run.plan["paths"].items() if path})
-        traced = trace(pipeline, self.engine)
+        pipeline, traced = self._learn(pipeline.reading({n: path for n, path in run.plan["paths"].items() if path}))
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         self.warehouse.make_room(shapes(pipeline, traced))
@@ -119,11 +118,13 @@ class Embedded:
         limit: int,
     ) -> Whereabouts:
         """Tell the fate of the rows that are looked for, as VALUE or COLUMN=VALUE."""
-        values = Sought.parse(sought)
         traced, state = trace(pipeline, self.engine), self.warehouse.state()
         with self.engine.session() as session:
-            follower = Follower(Functions(pipeline, traced, state, self.warehouse, session), values, rejected)
-            return whereabouts(follower, bad_lines, limit)
+            functions = Functions(pipeline, traced, state, self.warehouse, session)
+            return whereabouts(Follower(functions, Sought.parse(sought), rejected), bad_lines, limit)
+
+    def _learn(self, pipeline: Pipeline) -> tuple[Pipeline, Mapping[str, Traced]]:
+        return learn(pipeline, self.engine, self.warehouse, self.settings)
 
     @property
     def _patience(self) -> float:
@@ -157,7 +158,7 @@ class Embedded:
 
     def _carry_out(self, work: Work, nodes: dict[str, NodeRun], began: float, kept: Mapping[str, NodeRun]) -> RunResult:
         with heartbeat(work):
-            _run_nodes(work, nodes, kept, self._tell)
+            run_steps(work, nodes, kept, self._tell)
             judged, problems = judge(work, nodes)
             nodes |= judged
             if problems:
@@ -195,74 +196,6 @@ class Embedded:
         return result
 
 
-def _run_nodes(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], tell: Observer) -> None:
-    """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
-    reads: dict[str, set[str]] = {name: _ahead(work, name) for name in work.plan.sources}
-    for name, node in work.pipeline.nodes.items():
-        reads[name] = {read for read in node.upstream if read in work.plan.steps}
-    sorter = TopologicalSorter(reads)
-    sorter.prepare()
-    with ThreadPoolExecutor(work.settings.worker_count, thread_name_prefix="assay") as pool:
-        running: dict[Future[NodeRun], str] = {}
-        try:
-            while sorter.is_active():
-                for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
-                    if name in nodes and name in work.plan.sources:
-                        # It was read along with the first of its database.
-                        sorter.done(name)
-                    elif (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
-                        _end(work, settled, nodes, tell)
-                        sorter.done(name)
-                    else:
-                        running[pool.submit(_observed, work, name, tell)] = name
-                if running:
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        _end(work, future.result(), nodes, tell)
-                        sorter.done(running.pop(future))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            work.engine.interrupt()
-            raise
-
-
-def _ahead(work: Work, source: str) -> set[str]:
-    """Return the source that brings another along, as they are read in one snapshot: the first of its database."""
-    first = next(name for name in work.pipeline.together(source) if name in work.plan.sources)
-    return {first} - {source}
-
-
-def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun]) -> NodeRun | None:
-    """Return the record of a node that need not run."""
-    if work.plan.steps[name].action == "skip":
-        return skipped(work.pipeline, work.plan, name)
-    for read in reads:
-        if nodes[read].status == "failed":
-            return blocked(work, name, read)
-        if nodes[read].status == "blocked":
-            return blocked(work, name, nodes[read].reason.removesuffix(" failed"))
-    return None
-
-
-def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
-    tell(NodeStarted(work.pipeline.name, work.handle.id, name, _kind(work, name)))
-    return execute(work, name)
-
-
-def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
-    for done in (*node.along, node):
-        nodes[done.name] = done
-        if done.status in ("written", "computed"):
-            work.warehouse.warm_up()
-        tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
-
-
-def _kind(work: Work, name: str) -> NodeKind:
-    if name in work.pipeline.sources:
-        return "table" if name in work.pipeline.mirrors else "source"
-    return "view" if name in work.pipeline.views else "table"
-
-
 def _result(
     work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: float, problems: tuple[str, ...] = ()
 ) -> RunResult:
@@ -272,7 +205,7 @@ def _result(
         state=state,
         as_of=work.plan.options.as_of,
         nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
-        tables={name: nodes[name] for name in (*work.pipeline.mirrors, *work.pipeline.tables) if name in nodes},
+        tables={name: nodes[name] for name in work.pipeline.published if name in nodes},
         seconds=time.monotonic() - began,
         problems=problems,
         peak_memory_bytes=peak_memory(),
@@ -287,7 +220,7 @@ def _nothing_done(pipeline: Pipeline, plan: Plan, began: float) -> RunResult:
         state="unchanged",
         as_of=plan.options.as_of,
         nodes=nodes,
-        tables={name: nodes[name] for name in (*pipeline.mirrors, *pipeline.tables) if name in nodes},
+        tables={name: nodes[name] for name in pipeline.published if name in nodes},
         seconds=time.monotonic() - began,
         peak_memory_bytes=peak_memory(),
     )

@@ -11,13 +11,15 @@ from traceback import format_exception
 import stamina
 
 from assay.model.database import PostgresTable
+from assay.model.dbt import DBT
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.model.secrets import without_secrets
 from assay.runtime.extract import extract
-from assay.runtime.plan import NOT_SELECTED, Plan
+from assay.runtime.plan import Plan
 from assay.runtime.stage import stage_table, stage_view
+from assay.runtime.steps import NOT_SELECTED
 from assay.runtime.work import Work
 
 
@@ -49,7 +51,8 @@ def execute(work: Work, name: str) -> NodeRun:
     )
     along = tuple(told(each) if each.name in work.pipeline.sources else each for each in done.along)
     done = told(done, along=along)
-    for each in (done, *(each for each in along if each.name in work.pipeline.sources)):
+    recorded = {*work.pipeline.sources, *work.pipeline.models}
+    for each in (done, *(each for each in along if each.name in recorded)):
         work.warehouse.record_node(work.handle, each)
     return done
 
@@ -62,7 +65,7 @@ def _failed(name: str, reason: str, error: Exception) -> NodeRun:
 def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:
     """Return the record of a node that stands as it is."""
     reason = plan.steps[name].reason
-    if name in pipeline.views:
+    if name in pipeline.views or name == DBT:
         return NodeRun(name, "skipped", reason, attempts=0)
     base = plan.state.versions.get(pipeline.dataset_of(name))
     status: Status = "skipped" if reason == NOT_SELECTED else "unchanged"
@@ -71,7 +74,7 @@ def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:
 
 def blocked(work: Work, name: str, by: str) -> NodeRun:
     """Return the record of a node that could not run because of one it reads."""
-    base = None if name in work.pipeline.views else work.base(name)
+    base = None if name in work.pipeline.views or name == DBT else work.base(name)
     return NodeRun(name, "blocked", f"{by} failed", base.rows if base else None, attempts=0)
 
 
@@ -100,6 +103,8 @@ def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:
 def _once(work: Work, name: str, attempt: int) -> NodeRun:
     if isinstance(work.pipeline.sources.get(name), PostgresTable):
         return _follow(work, name, attempt)
+    if name == DBT and work.pipeline.models:
+        return _build(work, attempt)
     with work.engine.session() as session:
         if name in work.pipeline.sources:
             return extract(work, name, session, attempt)
@@ -112,6 +117,12 @@ def _follow(work: Work, name: str, attempt: int) -> NodeRun:
     from assay.runtime.following import follow
 
     return follow(work, name, attempt)
+
+
+def _build(work: Work, attempt: int) -> NodeRun:
+    from assay.runtime.building import build
+
+    return build(work, attempt)
 
 
 def _may_pass(error: Exception) -> bool:

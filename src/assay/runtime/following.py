@@ -33,14 +33,19 @@ def follow(work: Work, name: str, attempt: int) -> NodeRun:
     """
     names = [each for each in work.pipeline.together(name) if each in work.plan.sources]
     tables = {each: table for each, table in _tables(work, name).items() if each in names}
-    with tempfile.TemporaryDirectory(prefix="rows-", dir=work.engine.room) as folder:
-        try:
-            mirrored = _mirror_all(work, _read(work, tables, Path(folder)), attempt)
-        except UntoldError as error:
-            mirrored = _mirror_all(work, _read(work, tables, Path(folder), failed=str(error)), attempt)
+    mirrored = brought_over(work, tables, attempt)
     work.warehouse.record(work.handle, *(manifest for each in mirrored.values() for manifest in each.manifests))
     along = tuple(each.node for other, each in mirrored.items() if other != name)
     return replace(mirrored[name].node, along=along)
+
+
+def brought_over(work: Work, tables: Mapping[str, PostgresTable], attempt: int) -> dict[str, Mirrored]:
+    """Read tables of one database in one snapshot, and return what is to be recorded of each."""
+    with tempfile.TemporaryDirectory(prefix="rows-", dir=work.engine.room) as folder:
+        try:
+            return _mirror_all(work, _read(work, tables, Path(folder)), attempt)
+        except UntoldError as error:
+            return _mirror_all(work, _read(work, tables, Path(folder), failed=str(error)), attempt)
 
 
 def _tables(work: Work, name: str) -> Mapping[str, PostgresTable]:

@@ -70,8 +70,8 @@ def imbalances(pipeline: Pipeline, node: NodeRun) -> list[str]:
     ledger = node.ledger
     if not node.attempts or not (ledger.read or ledger.returned):
         return []
-    source = node.name in pipeline.sources
-    grain = Free("a file has lines, not rows") if source else pipeline.nodes[node.name].rows
+    declared = pipeline.nodes.get(node.name)
+    grain = declared.rows if declared is not None else Free("a file has lines, not rows, and a model is dbt's")
     return [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
 
 

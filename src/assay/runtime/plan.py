@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from assay.model.check import FreshWithin, Reconciles, References
 from assay.model.data import IN_PART, Version
@@ -16,23 +16,11 @@ from assay.model.run import RunOptions
 from assay.model.table import Table, View
 from assay.runtime.databases import plan_sources
 from assay.runtime.delivery import SourcePlan
+from assay.runtime.modelling import plan_models
 from assay.runtime.period import Period, asked, period_of
-from assay.runtime.select import mirrored, selected
+from assay.runtime.select import mirrored, modelled, selected
+from assay.runtime.steps import NOT_SELECTED, Step
 from assay.runtime.trace import Traced
-
-Action = Literal["run", "maybe", "skip"]
-"""run: it must. maybe: only if something it reads turns out to change. skip: it stands as it is."""
-
-NOT_SELECTED = "not selected"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is planned for one table, view or source, and why."""
-
-    name: str
-    action: Action
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +72,7 @@ def make_plan(
     _check_owners(pipeline, state)
     chosen, named = selected(pipeline, options)
     read = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
+    models = modelled(pipeline, options)
     needed = {name for each in read | mirrored(pipeline, options) for name in pipeline.together(each)}
     sources = plan_sources(pipeline, needed, traced, state, options, folder)
     steps = {name: _source_step(name, found) for name, found in sources.items()}
@@ -102,13 +91,14 @@ def make_plan(
             steps[name] = _view_step(view, pipeline, steps)
     for name in chosen & set(pipeline.tables):
         _check_judged(pipeline.tables[name], pipeline, state, steps)
-    order = {name: steps[name] for name in (*sources, *pipeline.nodes)}
+    built = plan_models(pipeline, state, options, steps, models)
+    order = {name: steps[name] for name in (*sources, *pipeline.nodes)} | built
     return Plan(pipeline.name, options, state, order, sources, periods)
 
 
 def _check_owners(pipeline: Pipeline, state: State) -> None:
     """Raise OwnerError where another pipeline writes a table of this name: its rows are neither read nor replaced."""
-    for name in (*pipeline.mirrors, *pipeline.tables):
+    for name in (*pipeline.mirrors, *pipeline.tables, *pipeline.models):
         dataset = pipeline.dataset_of(name)
         if (owner := state.owners.get(dataset, pipeline.name)) != pipeline.name:
             raise OwnerError(dataset, owner, pipeline.name)

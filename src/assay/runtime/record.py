@@ -12,7 +12,8 @@ from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.source import Mended, slice_from_json, slice_to_json
 from assay.runtime.delivery import SourcePlan
-from assay.runtime.plan import Plan, Step, narrowed
+from assay.runtime.plan import Plan, narrowed
+from assay.runtime.steps import Step
 from assay.runtime.trace import Traced
 
 
@@ -38,7 +39,7 @@ def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> d
 def published(pipeline: Pipeline, state: State) -> dict[str, int]:
     """Return the published version of each of the pipeline's tables and sources, by dataset."""
     datasets = [pipeline.dataset_of(name) for name in pipeline.tables]
-    datasets += [pipeline.dataset_of(name) for name in pipeline.sources]
+    datasets += [pipeline.dataset_of(name) for name in (*pipeline.sources, *pipeline.models)]
     return {name: state.versions[name].id for name in datasets if name in state.versions}
 
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.model.data import Manifest, dataset_of_keys, dataset_of_news, dataset_of_rejects, dataset_of_view
+from assay.model.data import (
+    Manifest,
+    dataset_of_definitions,
+    dataset_of_keys,
+    dataset_of_news,
+    dataset_of_rejects,
+    dataset_of_view,
+)
+from assay.model.dbt import DBT
 from assay.model.errors import UsageError
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
@@ -62,20 +70,21 @@ def resumption(
     plan = from_record(run.plan, pipeline, traced, state)
     kept: dict[str, NodeRun] = {}
     datasets: set[str] = set()
-    for name, step in plan.steps.items():
-        reads = pipeline.nodes[name].upstream if name in pipeline.nodes else ()
-        if step.action == "skip" or any(plan.steps[read].action != "skip" and read not in kept for read in reads):
+    planned = {name for name, step in plan.steps.items() if step.action != "skip"}
+    for name in (name for name in plan.steps if name in planned):
+        if any(read in planned and read not in kept for read in pipeline.reads_of(name)):
             continue
         node = _done(run, name, pipeline, settings)
         staged = {name: manifests[name] for name in _datasets(pipeline, name) if name in manifests}
-        if node is None or not _stands(node, staged, warehouse):
+        shows = name in pipeline.models and not pipeline.models[name].has_rows
+        if node is None or not (shows or _stands(node, staged, warehouse)):
             continue
         if run.plan["fingerprints"][name] != traced[name].fingerprint:
             raise _refused(run, f"{name} was computed before its function or declaration changed")
         kept[name] = node
         datasets |= set(staged)
-    for name in [each for each in kept if not set(pipeline.together(each)) & set(plan.sources) <= kept.keys()]:
-        # What is read in one snapshot is read again together.
+    for name in [each for each in kept if not set(pipeline.together(each)) & planned <= kept.keys()]:
+        # What is read in one snapshot is read again together, what dbt builds is built together.
         del kept[name]
         datasets -= set(_datasets(pipeline, name))
     return Resumption(pipeline, _looked_at_again(plan, pipeline, traced, kept, settings), kept, frozenset(datasets))
@@ -101,6 +110,8 @@ def _stands(node: NodeRun, staged: Mapping[str, Manifest], warehouse: Warehouse)
 def _datasets(pipeline: Pipeline, name: str) -> tuple[str, ...]:
     if name in pipeline.views:
         return dataset_of_view(name), dataset_of_news(name)
+    if name == DBT and pipeline.models:
+        return (dataset_of_definitions(pipeline.name),)
     node = pipeline.nodes.get(name)
     dataset = pipeline.dataset_of(name)
     keys = (dataset_of_keys(dataset, node.key),) if isinstance(node, Table) else ()
@@ -122,7 +133,8 @@ def _check_same_world(run: RecordedRun, pipeline: Pipeline, state: State) -> Non
     for dataset in sorted({*now, *run.plan["published"]}):
         if now.get(dataset) != run.plan["published"].get(dataset):
             raise _refused(run, f"{dataset} was published by run {now.get(dataset)} since it was planned")
-    changed = sorted(set(run.plan["steps"]) - set(run.plan["paths"]) ^ set(pipeline.nodes))
+    declared = {*pipeline.nodes, *pipeline.models, *([DBT] if pipeline.models else [])}
+    changed = sorted(set(run.plan["steps"]) - set(run.plan["paths"]) ^ declared)
     if changed:
         raise _refused(run, f"{changed[0]} is not declared as it was when it was planned")
 

@@ -18,7 +18,7 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
     chosen: set[str] = set()
     for text in options.select:
         name = text.strip("+")
-        known = (*pipeline.nodes, *pipeline.mirrors)
+        known = (*pipeline.nodes, *pipeline.mirrors, *pipeline.models)
         if name not in known:
             raise DeclarationError(f"{pipeline.name} has no table {name!r}.{near_miss(name, known)}")
         named.add(name)
@@ -48,6 +48,14 @@ def mirrored(pipeline: Pipeline, options: RunOptions) -> set[str]:
     named = {text.strip("+") for text in options.select}
     every = not options.select and not options.layers
     return {name for name in pipeline.mirrors if every or name in named or name.partition("_")[0] in options.layers}
+
+
+def modelled(pipeline: Pipeline, options: RunOptions) -> set[str]:
+    """Return the models that a run may build: all, where any of them was asked for, as they are tested together."""
+    named = {text.strip("+") for text in options.select}
+    every = not options.select and not options.layers
+    asked = (name in named or name.partition("_")[0] in options.layers for name in pipeline.models)
+    return set(pipeline.models) if every or any(asked) else set()
 
 
 def _views_for(pipeline: Pipeline, chosen: set[str]) -> set[str]:

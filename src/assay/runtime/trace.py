@@ -56,7 +56,7 @@ def trace(pipeline: Pipeline, engine: Engine) -> Mapping[str, Traced]:
     Raises DeclarationError naming the table whose function fails on its inputs' columns, or whose declaration does
     not fit what it returns.
     """
-    traced = {name: _trace_source(source) for name, source in pipeline.sources.items()}
+    traced = {name: trace_source(source) for name, source in pipeline.sources.items()}
     with engine.session() as session:
         for node in pipeline.nodes.values():
             traced[node.name] = _trace_node(node, traced, pipeline.views, session)
@@ -75,7 +75,8 @@ def call(node: Node, frames: Mapping[str, Frame], run: Run) -> Any:
     return node.function(**arguments)
 
 
-def _trace_source(source: Source) -> Traced:
+def trace_source(source: Source) -> Traced:
+    """Return schema and fingerprint of a source, as it is declared."""
     declared = {each.name: repr(getattr(source, each.name)) for each in fields(source) if each.name not in _HOW}
     schema = source.schema
     return Traced(schema, schema, schema, _digest({"source": type(source).__name__} | declared))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from assay.model import graph
 from assay.model.data import DataFile, Manifest, Version, dataset_of_view
 from assay.model.pipeline import Pipeline
-from assay.model.ports import Engine, Frame, RunHandle, Session, Warehouse
+from assay.model.ports import Engine, Frame, Session, Warehouse
+from assay.model.run import RunHandle
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.runtime.plan import Plan, leaves

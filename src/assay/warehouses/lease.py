@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from assay.model.errors import LeaseError, UsageError
-from assay.model.ports import RunHandle
+from assay.model.run import RunHandle
 from assay.warehouses.control import LEASES, RUNS
 from assay.warehouses.owner import Owner
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from assay.model.data import Manifest, TableMetadata
 from assay.model.errors import ConflictError, OwnerError, WarehouseError
-from assay.model.ports import Publication, RunHandle
-from assay.model.run import NodeRun, RunResult
+from assay.model.ports import Publication
+from assay.model.run import NodeRun, RunHandle, RunResult
 from assay.warehouses import lease, serial
 from assay.warehouses.control import (
     CHECKS,

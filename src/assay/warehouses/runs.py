@@ -14,9 +14,8 @@ from sqlalchemy import Connection
 from assay.model.data import Manifest
 from assay.model.errors import LeaseError, WarehouseError, describe
 from assay.model.past import PastRun, RecordedRun, Undone
-from assay.model.ports import RunHandle
 from assay.model.published import Life, Rows
-from assay.model.run import NodeRun, RunResult, RunState
+from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
 from assay.warehouses.serial import manifest_to_json

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from assay.model.data import KEYS, is_table, name_of_table
 from assay.model.errors import UsageError
-from assay.model.ports import RunHandle
+from assay.model.run import RunHandle
 from assay.warehouses import lease, vacuuming
 from assay.warehouses.control import DATASETS, FILES, RUNS, SLICES, UNDONE, VERSIONS
 

@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 
 from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
 from assay.model.errors import AssayError, WarehouseError, describe
-from assay.model.ports import Publication, RunHandle
+from assay.model.ports import Publication
 from assay.model.published import Opened, State, TableShape, Verified
+from assay.model.run import RunHandle
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import layout, lease, publishing, readers, reading, undoing
 from assay.warehouses.iceberg import catalog, durable, ownership, restoring
@@ -30,6 +31,8 @@ _METADATA_MODULE = "assay.warehouses.iceberg.metadata"
 
 class IcebergWarehouse(RunRecords):
     """A lake in a folder."""
+
+    workshop = None
 
     def __init__(self, root: Path, *, create: bool, lease_seconds: float = lease.SECONDS) -> None:
         """Open the lake; where there is none and `create` is set, the first run makes it.

@@ -33,6 +33,8 @@ class Database:
             address = make_url(url).set(drivername="postgresql+psycopg")
         except ArgumentError:
             raise UsageError("The warehouse's address cannot be read; write postgresql://user@host/database.") from None
+        self.address = address.set(drivername="postgresql").render_as_string(hide_password=False)
+        """As libpq takes it, with the password where it has one."""
         self.shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
         self._engine = create_engine(
             address,

@@ -10,9 +10,8 @@ from sqlalchemy import Connection, delete
 
 from assay.model.data import TEMPORARY, DataFile, Manifest
 from assay.model.errors import WarehouseError
-from assay.model.ports import RunHandle
 from assay.model.published import Life, Verified
-from assay.model.run import NodeRun
+from assay.model.run import NodeRun, RunHandle
 from assay.warehouses import reading
 from assay.warehouses.postgres import content, migrations
 from assay.warehouses.postgres.checking import damaged, miscounted, missing, verified

@@ -14,19 +14,22 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from assay.model.data import DataFile, Manifest, TableMetadata, is_table
+from assay.model.data import DataFile, Manifest, TableMetadata, dataset_of_definitions, is_table
+from assay.model.definition import Definition
 from assay.model.errors import UsageError, WarehouseError
-from assay.model.ports import Publication, RunHandle
+from assay.model.ports import Publication
 from assay.model.published import Opened, State, TableShape
+from assay.model.run import RunHandle
 from assay.model.schema import Schema
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, publishing, readers, reading, undoing
-from assay.warehouses.postgres import content, migrations, scripts, tables, views
+from assay.warehouses.postgres import content, definitions, migrations, scripts, tables, views
 from assay.warehouses.postgres.checking import missing
 from assay.warehouses.postgres.database import Database
 from assay.warehouses.postgres.files import FileRecords
 from assay.warehouses.postgres.scripts import Script
 from assay.warehouses.postgres.vacuum import vacuum
+from assay.warehouses.postgres.workshop import Workshop
 
 
 class PostgresWarehouse(FileRecords):
@@ -49,6 +52,7 @@ class PostgresWarehouse(FileRecords):
         """
         super().__init__(Database(url), folder, lease_seconds)
         self.url = name or self.url
+        self.workshop = Workshop(self._database, self.local)
         self._migrates = migrates
         if not self._is_made() and not create:
             raise WarehouseError(f"{self.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
@@ -130,10 +134,14 @@ class PostgresWarehouse(FileRecords):
         with self._database.transaction() as connection:
             # Rows are moved before others are kept waiting, but not for nothing.
             lease.check(connection, handle)
-            for dataset in _changed_tables(publication):
-                manifest = publication.manifests[dataset]
-                tables.hide(connection, dataset, manifest.removed)
-                self._show(connection, dataset, manifest.schema, manifest.added)
+            own = publication.manifests.get(dataset_of_definitions(publication.pipeline))
+            before = self._definitions(connection, publication.pipeline) if own else []
+            after = definitions.read(self.local(own.added), own.added) if own and own.changed else before
+            with definitions.brought_about(connection, after, before):
+                for dataset in _changed_tables(publication):
+                    manifest = publication.manifests[dataset]
+                    tables.hide(connection, dataset, manifest.removed)
+                    self._show(connection, dataset, manifest.schema, manifest.added)
             views.refresh(connection, _changed_tables(publication))
             self._database.lock(connection)
             publishing.check_pointers(connection, publication)
@@ -148,6 +156,7 @@ class PostgresWarehouse(FileRecords):
     def _write_undo(
         self, connection: Connection, handle: RunHandle, undone: undoing.UndoneRuns
     ) -> dict[str, int | None]:
+        before = self._definitions(connection, undone.pipeline)
         found = undoing.changes(connection, undone)
         undoing.write(connection, handle, undone, found)
         state = reading.read_state(connection)
@@ -160,10 +169,15 @@ class PostgresWarehouse(FileRecords):
             if version:
                 back = [file for path, file in files.items() if path not in there]
                 self._show(connection, dataset, version.schema, back)
+        definitions.make_views(connection, self._definitions(connection, undone.pipeline), before)
         views.refresh(connection, changed)
         if gone := missing(connection, state):
             raise WarehouseError(f"{gone[0]} is gone, so what stood before cannot be brought back.")
         return undoing.restored(found)
+
+    def _definitions(self, connection: Connection, pipeline: str) -> list[Definition]:
+        version = reading.read_state(connection).versions.get(dataset_of_definitions(pipeline))
+        return definitions.read(self.local(version.files), version.files) if version else []
 
     def _show(self, connection: Connection, dataset: str, schema: Schema, files: Sequence[DataFile]) -> None:
         columns = [column.name for column in schema if not column.is_system]

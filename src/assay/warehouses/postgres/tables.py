@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -48,20 +49,37 @@ def hide(connection: Connection, dataset: str, paths: Sequence[str]) -> None:
 
 def show(connection: Connection, root: str, dataset: str, columns: Sequence[str], files: Iterable[DataFile]) -> None:
     """Insert the rows of files that lie in the folder; raises WarehouseError where the server does not take one."""
-    from assay.warehouses.postgres.texts import rows_as_text
-
-    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*columns, FILE_COLUMN))
-    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(relation(dataset), names)
     for file in files:
         made = insert(SHOWN).values(path=file.path, dataset=dataset).returning(SHOWN.c.file)
         number = connection.execute(made).scalar_one()
-        with driver(connection).cursor() as cursor:
-            with _named(dataset), cursor.copy(query) as copy:
-                for piece in rows_as_text(Path(root, file.path), columns, number):
-                    copy.write(piece)
-            count = cursor.rowcount
-        if count != file.rows:
-            raise WarehouseError(f"{dataset}: the server took {count:,} of {file.rows:,} rows of {file.path}.")
+        copy_rows(connection, relation(dataset), Rows(dataset, Path(root, file.path), file, tuple(columns)), number)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a file of a dataset."""
+
+    dataset: str
+    path: Path
+    file: DataFile
+    columns: tuple[str, ...]
+
+
+def copy_rows(connection: Connection, to: sql.Identifier, rows: Rows, number: int) -> None:
+    """Copy the rows of a file into a table, with the number of the file; raises WarehouseError as `show` does."""
+    from assay.warehouses.postgres.texts import rows_as_text
+
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*rows.columns, FILE_COLUMN))
+    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(to, names)
+    with driver(connection).cursor() as cursor:
+        with _named(rows.dataset), cursor.copy(query) as copy:
+            for piece in rows_as_text(rows.path, rows.columns, number):
+                copy.write(piece)
+        count = cursor.rowcount
+    if count != rows.file.rows:
+        raise WarehouseError(
+            f"{rows.dataset}: the server took {count:,} of {rows.file.rows:,} rows of {rows.file.path}."
+        )
 
 
 @contextmanager
@@ -78,6 +96,12 @@ def _named(dataset: str) -> Iterator[None]:
 def shown(connection: Connection, dataset: str) -> set[str]:
     """Return the files whose rows stand in a table."""
     return set(connection.execute(select(SHOWN.c.path).where(SHOWN.c.dataset == dataset)).scalars())
+
+
+def numbers(connection: Connection, dataset: str, paths: Sequence[str]) -> list[int]:
+    """Return the numbers of files in a table."""
+    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(paths)
+    return list(connection.execute(select(SHOWN.c.file).where(mine)).scalars())
 
 
 def counts(connection: Connection, dataset: str) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""dbt: what builds the models of a project in the database itself."""

@@ -1,0 +1,83 @@
+"""The steps of a run, side by side in threads, each as soon as what it reads has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+
+from assay.model.dbt import DBT
+from assay.model.event import NodeEnded, NodeKind, NodeStarted, Observer
+from assay.model.run import NodeRun
+from assay.runtime.execute import blocked, execute, skipped
+from assay.runtime.work import Work
+
+
+def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun], tell: Observer) -> None:
+    """Run sources, views and tables, each as soon as what it reads has ended, and fill in what they did."""
+    reads: dict[str, set[str]] = {name: _ahead(work, name) for name in work.plan.sources}
+    for name in work.plan.steps.keys() - reads.keys():
+        reads[name] = {read for read in work.pipeline.reads_of(name) if read in work.plan.steps}
+    sorter = TopologicalSorter(reads)
+    sorter.prepare()
+    with ThreadPoolExecutor(work.settings.worker_count, thread_name_prefix="assay") as pool:
+        running: dict[Future[NodeRun], str] = {}
+        try:
+            while sorter.is_active():
+                for name in sorted(sorter.get_ready(), key=list(work.plan.steps).index):
+                    if name in nodes:
+                        # It was read along with the first of its database, or built along with other models.
+                        sorter.done(name)
+                    elif (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
+                        _end(work, settled, nodes, tell)
+                        sorter.done(name)
+                    else:
+                        running[pool.submit(_observed, work, name, tell)] = name
+                if running:
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        _end(work, future.result(), nodes, tell)
+                        sorter.done(running.pop(future))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            work.engine.interrupt()
+            raise
+
+
+def _ahead(work: Work, source: str) -> set[str]:
+    """Return the source that brings another along, as they are read in one snapshot: the first of its database."""
+    first = next(name for name in work.pipeline.together(source) if name in work.plan.sources)
+    return {first} - {source}
+
+
+def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun]) -> NodeRun | None:
+    """Return the record of a node that need not run."""
+    if work.plan.steps[name].action == "skip":
+        return skipped(work.pipeline, work.plan, name)
+    for read in reads:
+        if nodes[read].status == "failed":
+            return blocked(work, name, read)
+        if nodes[read].status == "blocked":
+            return blocked(work, name, nodes[read].reason.removesuffix(" failed"))
+    return None
+
+
+def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
+    tell(NodeStarted(work.pipeline.name, work.handle.id, name, _kind(work, name)))
+    return execute(work, name)
+
+
+def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
+    for done in (*node.along, node):
+        nodes[done.name] = done
+        if done.status in ("written", "computed"):
+            work.warehouse.warm_up()
+        tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
+
+
+def _kind(work: Work, name: str) -> NodeKind:
+    if name in work.pipeline.sources:
+        return "table" if name in work.pipeline.mirrors else "source"
+    if name in work.pipeline.models:
+        return "table" if work.pipeline.models[name].has_rows else "view"
+    return "view" if name in work.pipeline.views or name == DBT else "table"

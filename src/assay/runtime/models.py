@@ -1,0 +1,218 @@
+"""Models that were built: how each ended, and what is staged of those that have rows."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from assay.engines.dbt.results import Built, Result
+from assay.model.check import Verdict
+from assay.model.data import DataFile, Manifest, dataset_of_definitions
+from assay.model.database import Database, PostgresTable, quoted
+from assay.model.dbt import DBT, DbtProject, Model
+from assay.model.definition import STORED, Definition, DefinitionKind
+from assay.model.errors import TableError
+from assay.model.ports import Destination
+from assay.model.run import NodeRun, Status
+from assay.model.source import FileIdentity, Slice
+from assay.model.workshop import Workspace
+from assay.runtime.delivery import SourcePlan
+from assay.runtime.following import brought_over
+from assay.runtime.mirroring import Mirrored
+from assay.runtime.trace import trace_source
+from assay.runtime.work import Work
+from assay.sources.postgres.connection import connect
+from assay.sources.postgres.introspection import Found, tables_of
+from assay.sources.postgres.kinds import exact, is_plain
+
+_TOLD = 5
+"""So many of what failed are named; each stands in its own record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """How a build ended."""
+
+    nodes: Mapping[str, NodeRun]
+    """By model."""
+    verdicts: tuple[Verdict, ...]
+    """Of tests that are about no model."""
+    failed: tuple[str, ...] = ()
+    """What speaks against publishing."""
+
+
+def results_of(work: Work, project: DbtProject, built: Built) -> Results:
+    """Return the record of every model, before any of them is staged, and what failed."""
+    verdicts: dict[str, list[Verdict]] = {}
+    for test, about in project.tests.items():
+        if (result := built.results.get(test)) is not None and result.status != "skipped":
+            verdicts.setdefault(about, []).append(_verdict(built.titles[test], result))
+    nodes = {
+        name: replace(_node(work, model, built.results.get(model.unique_id)), verdicts=tuple(verdicts.get(name, ())))
+        for name, model in project.models.items()
+    }
+    faults = [f"{node.name}: {node.error}" for node in nodes.values() if node.error]
+    faults += [
+        f"{about}: test {verdict.check} fails{_count(verdict)}"
+        for about, found in verdicts.items()
+        for verdict in found
+        if verdict.blocks
+    ]
+    more = [f"and {len(faults) - _TOLD:,} more"] if len(faults) > _TOLD else []
+    return Results(nodes, tuple(verdicts.get(DBT, ())), (*faults[:_TOLD], *more))
+
+
+def _verdict(title: str, result: Result) -> Verdict:
+    if result.status == "error":
+        return Verdict(title, "block", 1, result.message)
+    return Verdict(title, "warn" if result.status == "warn" else "block", result.failures)
+
+
+def _count(verdict: Verdict) -> str:
+    return f": {verdict.detail}" if verdict.detail else f" for {verdict.broken:,} rows"
+
+
+def _node(work: Work, model: Model, result: Result | None) -> NodeRun:
+    step = work.plan.steps[model.name]
+    if result is None:
+        base = work.base(model.name) if model.has_rows else None
+        why = "nothing it reads has changed"
+        return NodeRun(model.name, "unchanged", why, base.rows if base else None, attempts=0)
+    if result.status == "skipped":
+        return NodeRun(model.name, "blocked", "what it reads, or a test of that, failed", attempts=0)
+    status: Status = "computed" if result.went_well else "failed"
+    error = None if result.went_well else result.message
+    return NodeRun(model.name, status, step.reason, error=error, started_at=result.started_at, ended_at=result.ended_at)
+
+
+def stage_models(
+    work: Work,
+    space: Workspace,
+    built: Built,
+    results: Results,
+    inputs: Mapping[str, Mapping[str, int]],
+    chosen: Sequence[str],
+    attempt: int,
+) -> Results:
+    """Stage the tables that were built, and what the database must have for all models; return the records."""
+    project = work.pipeline.dbt
+    assert project is not None, "its models were built"
+    tables = _tables(space, {name: project.models[name] for name in chosen})
+    mirrored = brought_over(_reading(work, tables, project), tables, attempt) if tables else {}
+    own = {
+        name: replace(each.manifests[0], inputs=dict(inputs[name]), partition_by=()) for name, each in mirrored.items()
+    }
+    others = [manifest for each in mirrored.values() for manifest in each.manifests[1:]]
+    definitions = _definitions(work, project, tables, built, space.prefix, attempt)
+    work.warehouse.record(work.handle, *own.values(), *others, definitions)
+    staged = {name: _staged(results.nodes[name], each) for name, each in mirrored.items()}
+    return replace(results, nodes={**results.nodes, **staged})
+
+
+def _staged(node: NodeRun, mirrored: Mirrored) -> NodeRun:
+    found = mirrored.node
+    ledger = replace(found.ledger, read={DBT: found.ledger.returned})
+    return replace(
+        node, status=found.status, reason=found.reason, rows=found.rows, ledger=ledger, quarantine=found.quarantine
+    )
+
+
+def _tables(space: Workspace, models: Mapping[str, Model]) -> dict[str, PostgresTable]:
+    """Return the tables that were built as tables to be read, each with a primary key where the model has a key."""
+    if not models:
+        return {}
+    places = {name: (f"{space.prefix}{model.layer}", model.entity) for name, model in models.items()}
+    with connect(space.url, writes=True) as connection:
+        for name, model in models.items():
+            if model.key:
+                _prove_key(connection, model, places[name])
+    found = {(each.schema, each.name): each for each in tables_of(space.url)}
+    database = Database(space.url, "full")
+    return {
+        name: PostgresTable(
+            database,
+            quoted(*places[name]),
+            {column: exact(kind) for column, kind in found[places[name]].columns.items()},
+            models[name].key,
+            publish=True,
+            kinds=_kinds(found[places[name]]),
+        )
+        for name in models
+    }
+
+
+def _kinds(table: Found) -> dict[str, str]:
+    return {name: kind if name in table.common and is_plain(kind) else "text" for name, kind in table.columns.items()}
+
+
+def _prove_key(connection: psycopg.Connection[object], model: Model, place: tuple[str, str]) -> None:
+    key = sql.SQL(", ").join(map(sql.Identifier, model.key))
+    try:
+        connection.execute(sql.SQL("alter table {} add primary key ({})").format(sql.Identifier(*place), key))
+    except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
+        why = error.diag.message_detail or error.diag.message_primary or ""
+        raise TableError(
+            f"{model.dataset}: its key {', '.join(model.key)} does not tell its rows apart: {why}"
+        ) from None
+
+
+def _reading(work: Work, tables: Mapping[str, PostgresTable], project: DbtProject) -> Work:
+    """Return the work with what was built as tables of a database that are to be read whole."""
+    traced = {n: replace(trace_source(t), fingerprint=project.models[n].fingerprint) for n, t in tables.items()}
+    sources = {}
+    for name in tables:
+        dataset = project.models[name].dataset
+        identity = FileIdentity(DBT, 0, 0, 0, 0, "")
+        part = Slice(dataset, 1, identity, work.plan.options.as_of.isoformat(), time.time_ns())
+        sources[name] = SourcePlan((part,), frozenset([dataset]), frozenset(), "dbt has built it", whole=True)
+    plan = replace(work.plan, sources={**work.plan.sources, **sources})
+    return replace(work, pipeline=work.pipeline.with_sources(tables), traced={**work.traced, **traced}, plan=plan)
+
+
+def _definitions(
+    work: Work, project: DbtProject, tables: Mapping[str, PostgresTable], built: Built, prefix: str, attempt: int
+) -> Manifest:
+    """Return what is to be recorded of what the database must have beside rows."""
+    dataset = dataset_of_definitions(work.pipeline.name)
+    base = work.plan.state.versions.get(dataset)
+    with work.engine.session() as session:
+        before = session.fetch(work.scan(session, base.files, base.schema, "definitions")) if base else []
+        known = {row[0]: Definition.from_row(dict(zip(STORED.names, row, strict=True))) for row in before}
+        wanted = [_definition(model, tables, built, prefix, known) for model in project.models.values()]
+        changed = wanted != list(known.values())
+        added: tuple[DataFile, ...] = ()
+        if changed:
+            with tempfile.TemporaryDirectory(prefix="definitions-", dir=work.engine.room) as folder:
+                rows = Path(folder, "rows.jsonl")
+                rows.write_text("".join(f"{json.dumps(each.to_row())}\n" for each in wanted), "utf-8")
+                place = work.warehouse.folder(dataset, work.handle.id)
+                to = Destination(work.warehouse.root, place, work.prefix(attempt), STORED)
+                added = session.write(session.open_json_lines(str(rows), STORED), to)
+    removed = tuple(file.path for file in base.files) if base and changed else ()
+    manifest = work.manifest(dataset, STORED, attempt, added, removed)
+    return replace(manifest, changed=changed, fingerprint=project.fingerprint)
+
+
+def _definition(
+    model: Model,
+    tables: Mapping[str, PostgresTable],
+    built: Built,
+    prefix: str,
+    known: Mapping[str, Definition],
+) -> Definition:
+    grants = tuple((privilege, role) for privilege, roles in model.grants.items() for role in roles)
+    if not model.has_rows:
+        text = built.compiled[model.unique_id].replace(prefix, "").strip().rstrip(";")
+        kind: DefinitionKind = "materialized view" if model.kind == "materialized view" else "view"
+        return Definition(model.dataset, kind, sql=text, indexes=model.indexes, grants=grants)
+    if (table := tables.get(model.name)) is None:
+        return known[model.dataset]
+    columns = tuple(table.kinds.items())
+    return Definition(model.dataset, "table", columns, model.key, model.partition_by, "", model.indexes, grants)

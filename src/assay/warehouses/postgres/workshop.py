@@ -1,0 +1,109 @@
+"""Schemas of one run, in which others' SQL builds what readers do not see yet: tables stand there as they will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from psycopg import sql
+from sqlalchemy import Connection, select
+
+from assay.model.data import DataFile
+from assay.model.errors import WarehouseError
+from assay.model.run import RunHandle
+from assay.model.workshop import Stood, Workspace
+from assay.warehouses import lease
+from assay.warehouses.control import LEASES
+from assay.warehouses.postgres import tables
+from assay.warehouses.postgres.content import driver
+from assay.warehouses.postgres.database import Database
+
+_BEGIN = "assay_run"
+_NEW = "_assay_new"
+_SCHEMAS = """
+select nspname from pg_namespace
+where nspname ~ %s and split_part(nspname, '_', 3)::bigint = any(%s)
+"""
+_RUNS = "select distinct split_part(nspname, '_', 3)::bigint from pg_namespace where nspname ~ %s"
+_OURS = f"^{_BEGIN}_[0-9]+_[0-9]+_"
+
+
+class Workshop:
+    """Where runs build in a database."""
+
+    def __init__(self, database: Database, local: Callable[[Iterable[DataFile]], str]) -> None:
+        """Take the database, and what gives the folder in which files can be read."""
+        self._database = database
+        self._local = local
+
+    @contextmanager
+    def opened(
+        self, handle: RunHandle, layers: Collection[str], shown: Mapping[str, Stood], copied: Mapping[str, Stood]
+    ) -> Iterator[Workspace]:
+        """Make the schemas of a run, and drop them when the block ends; whoever takes it over has others.
+
+        Raises LeaseError where the run was taken over.
+        """
+        prefix = f"{_BEGIN}_{handle.id}_{handle.token}__"
+        root = self._local([file for stood in shown.values() for file in stood.added])
+        with self._database.transaction() as connection:
+            lease.check(connection, handle)
+            _drop(connection, _left(connection, handle))
+            for layer in layers:
+                driver(connection).execute(sql.SQL("create schema {}").format(sql.Identifier(f"{prefix}{layer}")))
+            for dataset, stood in shown.items():
+                _show(connection, prefix, dataset, stood, root)
+            for dataset, stood in copied.items():
+                _copy(connection, prefix, dataset, stood)
+        try:
+            yield Workspace(self._database.address, prefix)
+        finally:
+            # Where the server is gone, the next run does it.
+            with suppress(WarehouseError), self._database.transaction() as connection:
+                _drop(connection, [handle.id])
+
+
+def _left(connection: Connection, handle: RunHandle) -> list[int]:
+    """Return the runs that have schemas and are not at work; this one has some where it was tried before."""
+    at_work = set(connection.execute(select(LEASES.c.run).where(LEASES.c.run.is_not(None))).scalars())
+    there = [row[0] for row in driver(connection).execute(_RUNS, [_OURS]).fetchall()]
+    return [run for run in there if run == handle.id or run not in at_work]
+
+
+def _drop(connection: Connection, runs: Collection[int]) -> None:
+    for (name,) in driver(connection).execute(_SCHEMAS, [_OURS, list(runs)]).fetchall():
+        driver(connection).execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
+
+
+def _show(connection: Connection, prefix: str, dataset: str, stood: Stood, root: str) -> None:
+    """Make a view of a table as it will stand; its new rows are copied, those that go are left out."""
+    layer, _, entity = dataset.partition(".")
+    columns = sql.SQL(", ").join(map(sql.Identifier, stood.columns))
+    rows = sql.SQL("select {} from {}").format(columns, tables.relation(dataset))
+    if gone := tables.numbers(connection, dataset, stood.removed):
+        rows += sql.SQL(" where {} <> all({})").format(sql.Identifier(tables.FILE_COLUMN), sql.Literal(gone))
+    if stood.added:
+        new = sql.Identifier(f"{prefix}{layer}", f"{entity[:40]}{_NEW}")
+        like = sql.SQL("create table {} (like {})").format(new, tables.relation(dataset))
+        driver(connection).execute(like)
+        for file in stood.added:
+            path = Path(root, file.path)
+            tables.copy_rows(connection, new, tables.Rows(dataset, path, file, stood.columns), 0)
+        driver(connection).execute(sql.SQL("analyze {}").format(new))
+        rows += sql.SQL(" union all select {} from {}").format(columns, new)
+    view = sql.Identifier(f"{prefix}{layer}", entity)
+    driver(connection).execute(sql.SQL("create view {} as {}").format(view, rows))
+
+
+def _copy(connection: Connection, prefix: str, dataset: str, stood: Stood) -> None:
+    """Make a table with the rows that are published, for who changes it rather than builds it anew."""
+    layer, _, entity = dataset.partition(".")
+    own = sql.Identifier(f"{prefix}{layer}", entity)
+    columns = sql.SQL(", ").join(map(sql.Identifier, stood.columns))
+    rows = sql.SQL("create table {} as select {} from {}").format(own, columns, tables.relation(dataset))
+    driver(connection).execute(rows)
+    if stood.key:
+        on = sql.SQL(", ").join(map(sql.Identifier, stood.key))
+        driver(connection).execute(sql.SQL("create index on {} ({})").format(own, on))
+    driver(connection).execute(sql.SQL("analyze {}").format(own))
