@@ -51,7 +51,9 @@ def _line(node: NodeRun, kind: NodeKind) -> str:
 
 
 def _what_it_did(node: NodeRun, kind: NodeKind) -> str:
-    rows = node.rows or 0
+    if node.rows is None:
+        return "computed"
+    rows = node.rows
     if kind != "table":
         return f"{'read' if kind == 'source' else 'computed'} {_rows(rows)}"
     written = node.ledger.written

@@ -84,7 +84,8 @@ def _shown(work: Work, project: DbtProject, chosen: Sequence[str]) -> dict[str, 
         manifest = work.warehouse.manifests(work.handle.id, [dataset]).get(dataset)
         columns = tuple(column.name for column in data.schema if not column.is_system) if data else ()
         moved = manifest is not None and manifest.changed
-        found[dataset] = Stood(columns, manifest.removed, manifest.added) if manifest and moved else Stood(columns)
+        news = (manifest.removed, manifest.added, manifest.key) if manifest and moved else ()
+        found[dataset] = Stood(columns, *news)
     for name, model in project.tables.items():
         if name not in chosen:
             found[model.dataset] = _published(work, model)

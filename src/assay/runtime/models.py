@@ -76,7 +76,7 @@ def _verdict(title: str, result: Result) -> Verdict:
 
 
 def _count(verdict: Verdict) -> str:
-    return f": {verdict.detail}" if verdict.detail else f" for {verdict.broken:,} rows"
+    return f": {verdict.detail}" if verdict.detail else f" ({verdict.broken:,} found)"
 
 
 def _node(work: Work, model: Model, result: Result | None) -> NodeRun:

@@ -134,7 +134,9 @@ def _furnish(connection: Connection, wanted: Definition) -> None:
     """Make the indexes that are missing, and grant what is to be granted."""
     there = driver(connection).execute(_INDEXED, [_name(wanted.dataset)]).fetchall()
     known = {(tuple(columns or ()), unique) for columns, unique in there}
-    for columns, unique in wanted.indexes:
+    for columns, asked in wanted.indexes:
+        # An index over all partitions can tell that a value is there once only where it tells the partition.
+        unique = asked and {*wanted.partition_by[:1]} <= {*columns}
         if (columns, unique) not in known:
             names = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string()
             _do(connection, f"create {'unique ' if unique else ''}index on {_name(wanted.dataset)} ({names})")

@@ -90,7 +90,7 @@ def _show(connection: Connection, prefix: str, dataset: str, stood: Stood, root:
         for file in stood.added:
             path = Path(root, file.path)
             tables.copy_rows(connection, new, tables.Rows(dataset, path, file, stood.columns), 0)
-        driver(connection).execute(sql.SQL("analyze {}").format(new))
+        _index(connection, new, stood.key)
         rows += sql.SQL(" union all select {} from {}").format(columns, new)
     view = sql.Identifier(f"{prefix}{layer}", entity)
     driver(connection).execute(sql.SQL("create view {} as {}").format(view, rows))
@@ -103,7 +103,12 @@ def _copy(connection: Connection, prefix: str, dataset: str, stood: Stood) -> No
     columns = sql.SQL(", ").join(map(sql.Identifier, stood.columns))
     rows = sql.SQL("create table {} as select {} from {}").format(own, columns, tables.relation(dataset))
     driver(connection).execute(rows)
-    if stood.key:
-        on = sql.SQL(", ").join(map(sql.Identifier, stood.key))
-        driver(connection).execute(sql.SQL("create index on {} ({})").format(own, on))
-    driver(connection).execute(sql.SQL("analyze {}").format(own))
+    _index(connection, own, stood.key)
+
+
+def _index(connection: Connection, table: sql.Identifier, key: tuple[str, ...]) -> None:
+    """Let rows be found by their key, as in the table that they are for, and the server know how many there are."""
+    if key:
+        on = sql.SQL(", ").join(map(sql.Identifier, key))
+        driver(connection).execute(sql.SQL("create index on {} ({})").format(table, on))
+    driver(connection).execute(sql.SQL("analyze {}").format(table))
