@@ -18,7 +18,7 @@ from assay.model.run import RunResult
 from assay.model.secrets import without_secrets
 from assay.settings import Settings
 from assay.sources.postgres.introspection import Found, tables_of
-from assay.sources.postgres.kinds import exact, is_plain, natural
+from assay.sources.postgres.kinds import exact, natural
 
 LAYER = "raw"
 _MOST_LETTERS = 63
@@ -102,7 +102,7 @@ def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]
         own[name] = each
         relations[name] = _relation(each, mode, updated, deletes=deletes, into_database=into_database)
     sources = {
-        name: replace(source, kinds=_kinds(own[name]) if into_database else {}, comments=own[name].comments)
+        name: replace(source, kinds=own[name].kinds if into_database else {}, comments=own[name].comments)
         for name, source in postgres(url, mode=mode, tables=relations).items()
     }
     return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=sources)
@@ -140,11 +140,6 @@ def _chosen(url: str, wanted: Sequence[str]) -> list[Found]:
     if len(hidden) == len(found):
         raise SourceError("The database has no table that this role may read.")
     return [each for each in found if each.readable]
-
-
-def _kinds(table: Found) -> dict[str, str]:
-    """Return the types that columns have in another database; of one that it may lack, the text."""
-    return {name: kind if name in table.common and is_plain(kind) else "text" for name, kind in table.columns.items()}
 
 
 def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_database: bool) -> Relation:

@@ -42,7 +42,7 @@ def build(work: Work, attempt: int) -> NodeRun:
         built = _call(work, program, space, _selection(project, chosen))
         results = results_of(work, project, built)
         if not results.failed:
-            results = stage_models(work, space, built, results, inputs, chosen, attempt)
+            results = stage_models(work, space, results, inputs, chosen, attempt)
     along = tuple(results.nodes[name] for name in project.models)
     reason = work.plan.steps[DBT].reason
     error = "; ".join(results.failed) or None

@@ -9,16 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
 from assay.engines.dbt.results import Built, Result
 from assay.model.check import Verdict
 from assay.model.data import DataFile, Manifest, dataset_of_definitions
-from assay.model.database import Database, PostgresTable, quoted
+from assay.model.database import PostgresTable
 from assay.model.dbt import DBT, DbtProject, Model
 from assay.model.definition import STORED, Definition, DefinitionKind
-from assay.model.errors import TableError
 from assay.model.ports import Destination
 from assay.model.run import NodeRun, Status
 from assay.model.source import FileIdentity, Slice
@@ -28,9 +24,7 @@ from assay.runtime.following import brought_over
 from assay.runtime.mirroring import Mirrored
 from assay.runtime.trace import trace_source
 from assay.runtime.work import Work
-from assay.sources.postgres.connection import connect
-from assay.sources.postgres.introspection import Found, tables_of
-from assay.sources.postgres.kinds import exact, is_plain
+from assay.sources.postgres.built import tables_built, views_built
 
 _TOLD = 5
 """So many of what failed are named; each stands in its own record."""
@@ -95,7 +89,6 @@ def _node(work: Work, model: Model, result: Result | None) -> NodeRun:
 def stage_models(
     work: Work,
     space: Workspace,
-    built: Built,
     results: Results,
     inputs: Mapping[str, Mapping[str, int]],
     chosen: Sequence[str],
@@ -104,13 +97,14 @@ def stage_models(
     """Stage the tables that were built, and what the database must have for all models; return the records."""
     project = work.pipeline.dbt
     assert project is not None, "its models were built"
-    tables = _tables(space, {name: project.models[name] for name in chosen})
+    tables = tables_built(space, {name: project.models[name] for name in chosen})
+    texts = views_built(space, [model for model in project.models.values() if not model.has_rows])
     mirrored = brought_over(_reading(work, tables, project), tables, attempt) if tables else {}
     own = {
         name: replace(each.manifests[0], inputs=dict(inputs[name]), partition_by=()) for name, each in mirrored.items()
     }
     others = [manifest for each in mirrored.values() for manifest in each.manifests[1:]]
-    definitions = _definitions(work, project, tables, built, space.prefix, attempt)
+    definitions = _definitions(work, project, tables, texts, attempt)
     work.warehouse.record(work.handle, *own.values(), *others, definitions)
     staged = {name: _staged(results.nodes[name], each) for name, each in mirrored.items()}
     return replace(results, nodes={**results.nodes, **staged})
@@ -122,45 +116,6 @@ def _staged(node: NodeRun, mirrored: Mirrored) -> NodeRun:
     return replace(
         node, status=found.status, reason=found.reason, rows=found.rows, ledger=ledger, quarantine=found.quarantine
     )
-
-
-def _tables(space: Workspace, models: Mapping[str, Model]) -> dict[str, PostgresTable]:
-    """Return the tables that were built as tables to be read, each with a primary key where the model has a key."""
-    if not models:
-        return {}
-    places = {name: (f"{space.prefix}{model.layer}", model.entity) for name, model in models.items()}
-    with connect(space.url, writes=True) as connection:
-        for name, model in models.items():
-            if model.key:
-                _prove_key(connection, model, places[name])
-    found = {(each.schema, each.name): each for each in tables_of(space.url)}
-    database = Database(space.url, "full")
-    return {
-        name: PostgresTable(
-            database,
-            quoted(*places[name]),
-            {column: exact(kind) for column, kind in found[places[name]].columns.items()},
-            models[name].key,
-            publish=True,
-            kinds=_kinds(found[places[name]]),
-        )
-        for name in models
-    }
-
-
-def _kinds(table: Found) -> dict[str, str]:
-    return {name: kind if name in table.common and is_plain(kind) else "text" for name, kind in table.columns.items()}
-
-
-def _prove_key(connection: psycopg.Connection[object], model: Model, place: tuple[str, str]) -> None:
-    key = sql.SQL(", ").join(map(sql.Identifier, model.key))
-    try:
-        connection.execute(sql.SQL("alter table {} add primary key ({})").format(sql.Identifier(*place), key))
-    except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
-        why = error.diag.message_detail or error.diag.message_primary or ""
-        raise TableError(
-            f"{model.dataset}: its key {', '.join(model.key)} does not tell its rows apart: {why}"
-        ) from None
 
 
 def _reading(work: Work, tables: Mapping[str, PostgresTable], project: DbtProject) -> Work:
@@ -177,7 +132,7 @@ def _reading(work: Work, tables: Mapping[str, PostgresTable], project: DbtProjec
 
 
 def _definitions(
-    work: Work, project: DbtProject, tables: Mapping[str, PostgresTable], built: Built, prefix: str, attempt: int
+    work: Work, project: DbtProject, tables: Mapping[str, PostgresTable], texts: Mapping[str, str], attempt: int
 ) -> Manifest:
     """Return what is to be recorded of what the database must have beside rows."""
     dataset = dataset_of_definitions(work.pipeline.name)
@@ -185,7 +140,7 @@ def _definitions(
     with work.engine.session() as session:
         before = session.fetch(work.scan(session, base.files, base.schema, "definitions")) if base else []
         known = {row[0]: Definition.from_row(dict(zip(STORED.names, row, strict=True))) for row in before}
-        wanted = [_definition(model, tables, built, prefix, known) for model in project.models.values()]
+        wanted = [_definition(model, tables, texts, known) for model in project.models.values()]
         changed = wanted != list(known.values())
         added: tuple[DataFile, ...] = ()
         if changed:
@@ -203,15 +158,13 @@ def _definitions(
 def _definition(
     model: Model,
     tables: Mapping[str, PostgresTable],
-    built: Built,
-    prefix: str,
+    texts: Mapping[str, str],
     known: Mapping[str, Definition],
 ) -> Definition:
     grants = tuple((privilege, role) for privilege, roles in model.grants.items() for role in roles)
     if not model.has_rows:
-        text = built.compiled[model.unique_id].replace(prefix, "").strip().rstrip(";")
         kind: DefinitionKind = "materialized view" if model.kind == "materialized view" else "view"
-        return Definition(model.dataset, kind, sql=text, indexes=model.indexes, grants=grants)
+        return Definition(model.dataset, kind, sql=texts[model.name], indexes=model.indexes, grants=grants)
     if (table := tables.get(model.name)) is None:
         return known[model.dataset]
     columns = tuple(table.kinds.items())

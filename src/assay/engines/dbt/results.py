@@ -1,4 +1,4 @@
-"""What dbt tells of a build: how each model and test ended, when, and the SQL that each was."""
+"""What dbt tells of a build: how each model and test ended, and when."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ class Built:
 
     results: Mapping[str, Result]
     """By what dbt calls it."""
-    compiled: Mapping[str, str]
-    """The SQL of each model."""
     titles: Mapping[str, str]
     """What tests are called."""
 
@@ -53,7 +51,6 @@ def read_built(target: Path) -> Built | None:
     nodes = json.loads((target / MANIFEST).read_text("utf-8"))["nodes"]
     return Built(
         {each["unique_id"]: _result(each) for each in results},
-        {name: node.get("compiled_code") or "" for name, node in nodes.items() if node["resource_type"] == "model"},
         {name: node["name"] for name, node in nodes.items() if node["resource_type"] == "test"},
     )
 

@@ -10,6 +10,7 @@ import psycopg
 
 from assay.model.errors import SourceError, near_miss
 from assay.sources.postgres.connection import connect, explained
+from assay.sources.postgres.kinds import is_plain
 
 _TABLES = """
 select s.nspname, c.relname, has_table_privilege(c.oid, 'select'),
@@ -52,6 +53,11 @@ class Found:
     """By column; that of the table itself under an empty name."""
     logged: bool
     """Whether the log tells its changes: not those of partitions, for one."""
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The types that its columns have in another database; of one that it may lack, the text."""
+        return {name: kind if name in self.common and is_plain(kind) else "text" for name, kind in self.columns.items()}
 
     @property
     def place(self) -> str:
