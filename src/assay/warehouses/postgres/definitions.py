@@ -16,6 +16,7 @@ from assay.model.errors import WarehouseError
 from assay.model.published import TableShape
 from assay.warehouses.postgres import migrations
 from assay.warehouses.postgres.content import driver
+from assay.warehouses.postgres.partitions import new_partitions
 from assay.warehouses.postgres.tables import relation
 
 _KINDS = {"v": "view", "m": "materialized view"}
@@ -42,13 +43,18 @@ def read(root: str, files: Iterable[DataFile]) -> list[Definition]:
 
 @contextmanager
 def brought_about(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> Iterator[None]:
-    """Make what is wanted, if it is not as before: tables before their rows are put into them, and views after that."""
-    if wanted == before:
-        yield
-        return
-    _make_tables(connection, wanted, before)
+    """Make what is wanted, if it is not as before: tables before their rows are put into them, and views after that.
+
+    Values that have come up get partitions of their own.
+    """
+    if wanted != before:
+        _make_tables(connection, wanted, before)
     yield
-    make_views(connection, wanted, before)
+    for shape in _shapes(wanted):
+        for statement in new_partitions(connection, shape):
+            driver(connection).execute(statement)
+    if wanted != before:
+        make_views(connection, wanted, before)
 
 
 def _make_tables(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> None:
@@ -57,9 +63,7 @@ def _make_tables(connection: Connection, wanted: Sequence[Definition], before: S
     for layer in dict.fromkeys(each.dataset.partition(".")[0] for each in wanted):
         if layer not in there:
             _do(connection, f"create schema {sql.Identifier(layer).as_string()}")
-    tables = [each for each in wanted if each.kind == "table"]
-    shapes = [TableShape(each.dataset, each.columns, each.key, each.partition_by) for each in tables]
-    statements = migrations.missing(connection, shapes)
+    statements = migrations.missing(connection, _shapes(wanted))
     try:
         with driver(connection).transaction():
             migrations.carry_out(connection, statements)
@@ -68,8 +72,14 @@ def _make_tables(connection: Connection, wanted: Sequence[Definition], before: S
         for view in reversed([each.dataset for each in before if each.kind != "table"]):
             _drop(connection, view)
         migrations.carry_out(connection, statements)
-    for each in tables:
-        _furnish(connection, each)
+    for each in wanted:
+        if each.kind == "table":
+            _furnish(connection, each)
+
+
+def _shapes(wanted: Sequence[Definition]) -> list[TableShape]:
+    tables = [each for each in wanted if each.kind == "table"]
+    return [TableShape(each.dataset, each.columns, each.key, each.partition_by) for each in tables]
 
 
 def make_views(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> None:
