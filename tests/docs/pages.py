@@ -298,7 +298,8 @@ def tried(path: Path, room: Path, *, fill: bool = False) -> Path:
         shutil.copytree(ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("local"))
         shutil.copy(ROOT / "assay.toml", folder)
     Page(path, folder, fill).try_all()
-    return Path(shutil.copytree(folder, end))
+    # The server of a folder may be about to end, with the file that tells its process.
+    return Path(shutil.copytree(folder, end, ignore=shutil.ignore_patterns("postmaster.pid")))
 
 
 @contextlib.contextmanager

@@ -31,13 +31,15 @@ DATABASES = {
     "database.md": {"SHOP_URL": "postgres_url"},
     "sync.md": {"SHOP_URL": "postgres_url"},
     "cdc.md": {"SHOP_URL": "logical_url"},
+    "dbt.md": {"SHOP_URL": "postgres_url"},
 }
 """How-to pages that use databases, the variables in which they have the addresses, and what gives them one."""
 
 
 def marked(page: Path) -> object:
     name = page.relative_to(DOCS).as_posix()
-    return pytest.param(page, id=name, marks=[pytest.mark.row(*ROWS[name])] if name in ROWS else [])
+    marks = [pytest.mark.row(*ROWS[name])] if name in ROWS else []
+    return pytest.param(page, id=name, marks=[*marks, pytest.mark.dbt] if page.name == "dbt.md" else marks)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,7 @@ def test_every_block_of_the_page_runs_and_prints_what_is_shown(
     for variable, database in DATABASES.get(page.name, {}).items():
         url = request.getfixturevalue(database)
         monkeypatch.setenv(variable, plain(url))
-        monkeypatch.setenv("PATH", own_programs(url, room / "programs")["PATH"])
+        monkeypatch.setenv("PATH", f"{own_programs(url, room / 'programs')['PATH']}:{ROOT / 'build/dbt-env/bin'}")
     tried(page, room, fill=fill_pages)
 
 
