@@ -14,7 +14,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync lock clean
+.PHONY: help setup demo demo-retail demo-shop test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data,
 	$(BIN)/assay sample retail build/retail $(ARGS)
 	$(BIN)/assay run retail $(RETAIL) --as-of 2026-01-01
 	$(BIN)/assay validate retail --warehouse postgresql:build/retail/server
+
+demo-shop: $(READY) $(DBT)/.ready ## run the shop with its dbt project: source and target on servers of their own, in build/shop
+	$(BIN)/python -m tools.demo_shop
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
 	$(PYTEST) -m "not faults and not dbt" $(or $(ARGS),--rows=build/rows/test.json)
@@ -118,6 +121,9 @@ bench-retail: $(READY) ## measure the retail pipeline on PostgreSQL against SQL 
 
 bench-sync: $(READY) ## measure the mirror of a database against psql's own COPY; a quarter of an hour
 	$(BIN)/python -m benchmarks.sync $(ARGS)
+
+bench-shop: $(READY) $(DBT)/.ready ## measure the dbt step of a run against dbt alone
+	$(BIN)/python -m benchmarks.shop $(ARGS)
 
 lock: $(READY) ## make the locks from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write
