@@ -1,7 +1,4 @@
-"""Shows the shop from nothing: a source database, its marts in another, changes that follow, a bad load that is blocked.
-
-make demo-shop
-"""
+"""Shows the shop from nothing, for `make demo-shop`: its database, marts in another, changes, a load that fails."""
 
 from __future__ import annotations
 
