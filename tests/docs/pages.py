@@ -298,8 +298,7 @@ def tried(path: Path, room: Path, *, fill: bool = False) -> Path:
         shutil.copytree(ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("local"))
         shutil.copy(ROOT / "assay.toml", folder)
     Page(path, folder, fill).try_all()
-    # The server of a folder may be about to end, with the file that tells its process.
-    return Path(shutil.copytree(folder, end, ignore=shutil.ignore_patterns("postmaster.pid")))
+    return Path(shutil.copytree(folder, end))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from assay.warehouses import reading
 from assay.warehouses.postgres import content, migrations
 from assay.warehouses.postgres.checking import damaged, miscounted, missing, verified
 from assay.warehouses.postgres.database import Database
+from assay.warehouses.postgres.workshop import Workshop
 from assay.warehouses.runs import RunRecords
 
 
@@ -34,6 +35,11 @@ class FileRecords(RunRecords):
             raise WarehouseError(
                 f"{folder}: copies of files cannot be kept here: {error.strerror}; name a folder by XDG_CACHE_HOME."
             ) from None
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where runs build; not kept, since it refers to this warehouse, which lets its server go when it is freed."""
+        return Workshop(self._database, self.local)
 
     def local(self, files: Iterable[DataFile]) -> str:
         """Return the folder under which these files can be read; those that are missing there are brought."""

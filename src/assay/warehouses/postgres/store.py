@@ -29,7 +29,6 @@ from assay.warehouses.postgres.database import Database
 from assay.warehouses.postgres.files import FileRecords
 from assay.warehouses.postgres.scripts import Script
 from assay.warehouses.postgres.vacuum import vacuum
-from assay.warehouses.postgres.workshop import Workshop
 
 
 class PostgresWarehouse(FileRecords):
@@ -52,7 +51,6 @@ class PostgresWarehouse(FileRecords):
         """
         super().__init__(Database(url), folder, lease_seconds)
         self.url = name or self.url
-        self.workshop = Workshop(self._database, self.local)
         self._migrates = migrates
         if not self._is_made() and not create:
             raise WarehouseError(f"{self.url}: holds no warehouse yet; `assay migrate PIPELINE` makes one.")
