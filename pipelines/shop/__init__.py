@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from assay import Pipeline, dbt, postgres, relation
+from pipelines.shop import lake
 
 LAYERS = ("raw", "staging", "intermediate", "marts")
 
@@ -37,3 +38,6 @@ SOURCES = postgres(
 
 shop = Pipeline("shop", layers=LAYERS, sources=SOURCES, tables=[dbt("pipelines/shop/dbt")])
 """In a database: raw as it is there, all else as the dbt project says."""
+
+shop_lake = Pipeline("shop_lake", layers=LAYERS, sources=SOURCES, tables=[lake])
+"""The same in a lake, where there is no dbt: each model is a table that selects what its file says."""
