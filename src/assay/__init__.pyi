@@ -14,6 +14,7 @@ from assay.model.errors import UsageError as UsageError
 from assay.model.files import csv as csv
 from assay.model.files import dataframe as dataframe
 from assay.model.files import parquet as parquet
+from assay.model.outcome import WorkflowResult as WorkflowResult
 from assay.model.pipeline import Pipeline as Pipeline
 from assay.model.rows import free as free
 from assay.model.rows import groups as groups
@@ -27,11 +28,18 @@ from assay.model.table import Table as Table
 from assay.model.table import View as View
 from assay.model.table import table as table
 from assay.model.table import view as view
+from assay.model.workflow import TaskRun as TaskRun
+from assay.model.workflow import Workflow as Workflow
+from assay.model.workflow import part as part
+from assay.model.workflow import task as task
 from assay.model.write import Append as Append
 from assay.model.write import Merge as Merge
 from assay.model.write import Overwrite as Overwrite
 from assay.model.write import first_in_source as first_in_source
 from assay.model.write import latest as latest
+from assay.phasing import plan_workflow as plan_workflow
+from assay.phasing import resume_workflow as resume_workflow
+from assay.phasing import run_workflow as run_workflow
 from assay.platform import connect as connect
 from assay.platform import history as history
 from assay.platform import plan as plan

@@ -88,6 +88,14 @@ def is_database(settings: Settings, location: Location | None) -> bool:
     return _place(settings, location).is_database
 
 
+def located(settings: Settings, location: Location | None) -> str:
+    """Return where a warehouse is, as it can be named from any folder."""
+    place = _place(settings, location)
+    if place.is_address:
+        return place.text
+    return f"{_FOLDER if place.is_database else ''}{place.folder.absolute()}"
+
+
 def database(settings: Settings, location: Location | None) -> PostgresWarehouse:
     """Open a database, whether it holds a warehouse or not."""
     return _database(settings, _place(settings, location), create=True)

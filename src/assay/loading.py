@@ -1,4 +1,4 @@
-"""Finding a pipeline by the name that people write."""
+"""Finding a pipeline or workflow by the name that people write."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from types import ModuleType
 from assay.model.errors import AssayError, DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import place_of
+from assay.model.workflow import Workflow
 from assay.settings import Settings
 
 
 def find_pipeline(name: str, settings: Settings) -> Pipeline:
-    """Load a pipeline by its name in assay.toml or as "module:object".
+    """Load a pipeline by its name in assay.toml or as "module:object"; see `find`."""
+    found = find(name, settings)
+    if isinstance(found, Workflow):
+        raise DeclarationError(f"{name!r} is a workflow of pipelines: name one of these, or run, plan or resume it.")
+    return found
+
+
+def find(name: str, settings: Settings) -> Pipeline | Workflow:
+    """Load a pipeline or workflow by its name in assay.toml or as "module:object".
 
     Modules are found from the folder of assay.toml and the current one. Raises DeclarationError with the near miss.
     """
@@ -30,8 +39,8 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
             sys.path.insert(0, folder)
     module = _module(module_name, name)
     found = getattr(module, attribute, None)
-    if not isinstance(found, Pipeline):
-        pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline)]
+    if not isinstance(found, Pipeline | Workflow):
+        pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline | Workflow)]
         raise DeclarationError(
             f"{module_name} has no pipeline {attribute!r}.{near_miss(attribute, pipelines)} "
             f"It has: {', '.join(pipelines) or 'none'}."

@@ -43,6 +43,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/queries.py::profile": _WHEN_USED,
         "src/assay/queries.py::diff": _WHEN_USED,
         "src/assay/platform.py::embedded": _WHEN_USED,
+        "src/assay/phasing.py::_phased": _WHEN_USED,
         "src/assay/assembly.py::engine": _WHEN_USED,
         "src/assay/assembly.py::warehouse": _WHEN_USED,
         "src/assay/assembly.py::_database": _WHEN_USED,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,6 +37,11 @@ def cell(value: Any) -> str:
 def place_of(warehouse: str | None) -> str:
     """Return what a command must be told, behind its other words, to find the same warehouse."""
     return f" --warehouse {shlex.quote(warehouse)}" if warehouse else ""
+
+
+def program() -> str:
+    """Return how this program is called."""
+    return "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])
 
 
 def put(document: Any) -> None:

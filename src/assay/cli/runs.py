@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from typing import Any
 
 import click
 
-from assay import platform
-from assay.cli import options
-from assay.cli.printing import place_of, put
+from assay import loading, platform
+from assay.cli import options, phases
+from assay.cli.printing import place_of, program, put
 from assay.cli.telling import advise, settle, watch
+from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
+from assay.model.workflow import Workflow
 from assay.observe.summary import aligned, summary
 
 
 @click.command()
 @options.of_run
-def run(pipeline: str, **given: Any) -> None:
+def run(pipeline: str, as_json: bool, **given: Any) -> None:
     """Run PIPELINE: publish all of its tables, or nothing.
+
+    A workflow is run phase by phase; each of its pipelines publishes when it ends.
 
     Exits with 0 when the tables are published or already as they would be, 1 when the run failed, 2 when the
     command, the declaration or an input as a whole is wrong.
     """
-    _run(pipeline, **given)
+    found = _found(pipeline)
+    if isinstance(found, Workflow):
+        phases.run(found, pipeline, given, as_json=as_json)
+    else:
+        _run(pipeline, as_json=as_json, **given)
 
 
 @click.command()
 @options.of_run
 def plan(pipeline: str, as_json: bool, **given: Any) -> None:
     """Show what a run of PIPELINE would do, and why. Changes nothing."""
-    planned = platform.plan(pipeline, **_arguments(given))
+    found = _found(pipeline)
+    if isinstance(found, Workflow):
+        phases.plan(found, given, as_json=as_json)
+        return
+    planned = platform.plan(found, **_arguments(given))
     if as_json:
         put(planned.to_json())
     else:
@@ -89,10 +99,15 @@ def backfill(pipeline: str, **given: Any) -> None:
 def resume(pipeline: str, as_json: bool, **given: Any) -> None:
     """Go on with the newest run of PIPELINE, which failed.
 
-    What it staged is kept; the tables that failed and what follows from them are computed, and all is published.
+    What it staged is kept; the tables that failed and what follows from them are computed, and all is published. In a
+    workflow, what ended well is kept, and what failed goes on in the same way.
     """
+    found = _found(pipeline)
+    if isinstance(found, Workflow):
+        phases.resume(found, pipeline, given, as_json=as_json)
+        return
     with watch(quiet=as_json) as observers:
-        result = platform.resume(pipeline, observers=observers, **settled(given))
+        result = platform.resume(found, observers=observers, **settled(given))
     tell(pipeline, result, given["warehouse"], as_json=as_json)
 
 
@@ -131,11 +146,16 @@ def tell(pipeline: str | None, result: RunResult, warehouse: str | None, *, as_j
     # What broke a check or the file itself would break it again: only a table that failed can be mended and resumed.
     if pipeline and not as_json and any(node.status == "failed" for node in result.nodes.values()):
         # On standard error, so that the last line of the summary stays the last of what is printed there.
-        advise(f"When its cause is mended: {_program()} resume {pipeline}{place_of(warehouse)}")
+        advise(f"When its cause is mended: {program()} resume {pipeline}{place_of(warehouse)}")
     if not result.ok:
         sys.exit(1)
     if result.state == "published" and not as_json:
         put(_what_next(result, warehouse))
+
+
+def _found(name: str) -> Pipeline | Workflow:
+    """Return what is named: a pipeline, or a workflow of several."""
+    return loading.find(name, platform.current_settings())
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -149,19 +169,15 @@ def settled(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _what_next(result: RunResult, warehouse: str | None) -> str:
-    place, program = place_of(warehouse), _program()
+    place, called = place_of(warehouse), program()
     last = [name for name, node in result.tables.items() if node.rows is not None][-1]
     layer, _, entity = last.partition("_")
     return "\n".join(
         (
             "",
             "What to try next:",
-            f"  {program} show {last}{place}",
-            f'  {program} sql "select * from {layer}.{entity} limit 5"{place}',
-            f"  {program} history{place}",
+            f"  {called} show {last}{place}",
+            f'  {called} sql "select * from {layer}.{entity} limit 5"{place}',
+            f"  {called} history{place}",
         )
     )
-
-
-def _program() -> str:
-    return "assay" if shutil.which("assay") else os.path.relpath(sys.argv[0])

@@ -16,7 +16,7 @@ import click
 
 from assay import platform
 from assay.model.errors import AssayError, UsageError, describe
-from assay.model.event import Event, Observer, RunEnded
+from assay.model.event import Event, Observer, RunEnded, WorkflowEnded, WorkflowStarted
 from assay.observe.json_log import log_error
 from assay.observe.saying import say
 from assay.observe.watching import watching
@@ -37,6 +37,8 @@ class Telling:
     """The signal that came, if one did."""
     running: bool = False
     """Whether the command makes a run."""
+    workflow: str | None = None
+    """The workflow that the command runs, if it does; others may stand in its phases."""
     settled: bool = False
     """Whether what the command was to do is done: a signal that comes later changes nothing any more."""
 
@@ -69,7 +71,11 @@ class Telling:
     def interrupt(self) -> int:
         """Tell that the command was interrupted, and return its exit code."""
         code = _EXIT_SIGNAL + (self.signal or signal.SIGINT)
-        message = "interrupted; nothing was published." if self.running else "interrupted."
+        message = "interrupted."
+        if self.running:
+            message = "interrupted; nothing was published."
+        if self.workflow:
+            message = "interrupted; what ended before is published, what was under way is not."
         if self.log == "json":
             log_error(message, exit_code=code)
         else:
@@ -105,11 +111,14 @@ class Telling:
 
         Python throws away what is raised while it frees an object; a signal that comes in that moment is lost there.
         """
-        if not isinstance(event, RunEnded):
-            if self.signal:
-                raise KeyboardInterrupt
-        elif event.result.ok:
-            self.settled = True
+        if isinstance(event, WorkflowStarted):
+            self.workflow = self.workflow or event.workflow
+        if isinstance(event, RunEnded | WorkflowEnded):
+            name = event.result.workflow if isinstance(event, WorkflowEnded) else None
+            if event.result.ok and name == self.workflow:
+                self.settled = True
+        elif self.signal:
+            raise KeyboardInterrupt
 
 
 def _tell_thrown_away(thrown: sys.UnraisableHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""What happens in a run, as it happens: one frozen record each, of which every observer is a function."""
+"""What happens in a run or workflow, as it happens: one frozen record each, of which every observer is a function."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from assay.model.outcome import UnitRun, WorkflowResult
 from assay.model.run import NodeRun, RunResult
 
 NodeKind = Literal["source", "view", "table"]
@@ -58,6 +59,61 @@ class RunEnded:
     at: dt.datetime = field(default_factory=_now)
 
 
-Event = RunStarted | NodeStarted | NodeEnded | RunEnded
+@dataclass(frozen=True, slots=True)
+class WorkflowStarted:
+    """A workflow has its number; resuming starts it again. The runs of its pipelines tell of themselves too."""
+
+    workflow: str
+    run: int
+    as_of: dt.date
+    phases: tuple[str, ...]
+    at: dt.datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """A phase begins: all in it side by side."""
+
+    workflow: str
+    run: int
+    phase: str
+    units: tuple[str, ...]
+    """What is to be done in it now: a resume leaves out what has ended well."""
+    at: dt.datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitEnded:
+    """A pipeline, task or workflow in a phase has ended, well or not."""
+
+    workflow: str
+    run: int
+    phase: str
+    unit: UnitRun
+    at: dt.datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded:
+    """All in a phase have ended."""
+
+    workflow: str
+    run: int
+    phase: str
+    ok: bool
+    """Whether all ended well, so that the next phase begins."""
+    at: dt.datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEnded:
+    """A workflow is done or has failed, and is recorded so."""
+
+    result: WorkflowResult
+    at: dt.datetime = field(default_factory=_now)
+
+
+WorkflowEvent = WorkflowStarted | PhaseStarted | UnitEnded | PhaseEnded | WorkflowEnded
+Event = RunStarted | NodeStarted | NodeEnded | RunEnded | WorkflowEvent
 Observer = Callable[[Event], None]
 """Told of each event as it happens, also from worker threads. It never changes anything."""

@@ -13,6 +13,7 @@ from narwhals import LazyFrame
 from assay.model.data import DataFile, Manifest, TableMetadata
 from assay.model.database import Spooled
 from assay.model.files import Columnar, Csv
+from assay.model.outcome import UnitRun
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
 from assay.model.run import NodeRun, RunHandle, RunResult, RunState
@@ -216,6 +217,9 @@ class Warehouse(Protocol):
 
     def record_node(self, handle: RunHandle, node: NodeRun) -> None:
         """Record what a node did, also when it failed."""
+
+    def record_unit(self, handle: RunHandle, unit: UnitRun) -> None:
+        """Record what a step of a workflow did, also when it failed."""
 
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
         """Return what a run has staged, by dataset; only of the datasets named, where some are."""

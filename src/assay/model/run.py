@@ -11,7 +11,8 @@ from assay.model.check import Verdict
 from assay.model.ledger import ControlTotal, Ledger
 from assay.model.source import Mended
 
-RunState = Literal["staged", "published", "unchanged", "failed", "undone"]
+RunState = Literal["staged", "published", "unchanged", "failed", "undone", "done"]
+"""done: a workflow has, whose pipelines published in runs of their own."""
 Status = Literal["written", "unchanged", "skipped", "computed", "failed", "blocked"]
 """written: staged with new content. unchanged: equal to what is published, or nothing it reads has changed.
 computed: a view or source was. failed: after its retries. blocked: by something it reads. skipped: not chosen."""
@@ -173,7 +174,7 @@ class RunResult:
     @property
     def ok(self) -> bool:
         """Whether the warehouse now holds what was asked for."""
-        return self.state in ("published", "unchanged")
+        return self.state in ("published", "unchanged", "done")
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole result as plain data."""

@@ -11,7 +11,20 @@ import datetime as dt
 import json
 from typing import Any, assert_never
 
-from assay.model.event import Event, NodeEnded, NodeStarted, Observer, RunEnded, RunStarted
+from assay.model.event import (
+    Event,
+    NodeEnded,
+    NodeStarted,
+    Observer,
+    PhaseEnded,
+    PhaseStarted,
+    RunEnded,
+    RunStarted,
+    UnitEnded,
+    WorkflowEnded,
+    WorkflowEvent,
+    WorkflowStarted,
+)
 from assay.observe.saying import say
 
 _LEFT_OUT = ("totals", "started_at", "ended_at")
@@ -56,5 +69,25 @@ def _document(event: Event) -> dict[str, Any]:
         case RunEnded(result=result):
             told = {name: value for name, value in result.to_json().items() if name not in ("tables", "steps")}
             return {"event": "run_ended", **told}
+        case _:
+            return _document_of_workflow(event)
+
+
+def _document_of_workflow(event: WorkflowEvent) -> dict[str, Any]:
+    if isinstance(event, WorkflowEnded):
+        told = {name: value for name, value in event.result.to_json().items() if name != "phases"}
+        return {"event": "workflow_ended", **told}
+    about = {"workflow": event.workflow, "run": event.run}
+    match event:
+        case WorkflowStarted(phases=phases):
+            return {"event": "workflow_started", **about, "as_of": event.as_of.isoformat(), "phases": list(phases)}
+        case PhaseStarted():
+            return {"event": "phase_started", **about, "phase": event.phase, "units": list(event.units)}
+        case UnitEnded(unit=unit):
+            did = {"of_run" if name == "run" else name: value for name, value in unit.to_json().items()}
+            told = {name: value for name, value in did.items() if name not in _LEFT_OUT}
+            return {"event": "unit_ended", **about, "phase": event.phase, "unit": unit.name, **told}
+        case PhaseEnded():
+            return {"event": "phase_ended", **about, "phase": event.phase, "ok": event.ok}
         case _:
             assert_never(event)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer
+from assay.model.event import Event, NodeEnded, NodeKind, NodeStarted, Observer, PhaseEnded, PhaseStarted, UnitEnded
+from assay.model.outcome import UnitRun
 from assay.model.run import NodeRun
 from assay.observe.saying import say
 
@@ -20,6 +21,12 @@ def lines() -> Observer:
         elif isinstance(event, NodeEnded) and event.node.status != "skipped":
             announce(event.node.name, event.kind)
             say(_line(event.node, event.kind))
+        elif isinstance(event, PhaseStarted):
+            say(f"--- {event.workflow}, phase {event.phase}: {', '.join(event.units)} ---")
+        elif isinstance(event, UnitEnded):
+            say(_line_of_unit(event.unit))
+        elif isinstance(event, PhaseEnded):
+            say(f"--- {event.workflow}, phase {event.phase}: {'done' if event.ok else 'failed'} ---")
 
     def announce(name: str, kind: NodeKind) -> None:
         layer = name.partition("_")[0]
@@ -48,6 +55,14 @@ def _line(node: NodeRun, kind: NodeKind) -> str:
             return f"{node.name}: {_what_it_did(node, kind)} in {node.seconds:.2f} s{tries}"
         case _:
             return f"{node.name}: {node.status}{tries}"
+
+
+def _line_of_unit(unit: UnitRun) -> str:
+    tries = f" ({unit.attempts} attempts)" if unit.attempts > 1 else ""
+    run = f", run {unit.run}" if unit.run is not None else ""
+    if unit.status == "failed":
+        return f"{unit.name}{run}: failed{tries}: {unit.error}"
+    return f"{unit.name}{run}: {unit.status} in {unit.seconds:.2f} s{tries}"
 
 
 def _what_it_did(node: NodeRun, kind: NodeKind) -> str:

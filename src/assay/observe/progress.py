@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from assay.model.event import Event, NodeEnded, NodeStarted, Observer, RunStarted
+from assay.model.event import Event, NodeEnded, NodeStarted, Observer, PhaseStarted, RunStarted, UnitEnded
 from assay.observe.lines import lines
 
 
@@ -42,6 +42,10 @@ def progress() -> Iterator[tuple[Observer, ...]]:
                         display.update(task, total=event.nodes)
                     case NodeStarted():
                         working.append(event.name)
+                    case PhaseStarted():
+                        working.extend(event.units)
+                    case UnitEnded():
+                        working[:] = [name for name in working if name != event.unit.name]
                     case NodeEnded():
                         working[:] = [name for name in working if name != event.node.name]
                         ended.add(event.node.name)

@@ -5,15 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from assay.model.errors import LeaseError
-from assay.runtime.work import Work
+from assay.model.ports import Warehouse
+from assay.model.run import RunHandle
+from assay.settings import Settings
 
 _BEATS = 4  # so often is a lease renewed in the time for which it holds
 
 
+class Leased(Protocol):
+    """What is under way with a lease: the work of a pipeline, or the course of a workflow."""
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """Where its lease is."""
+
+    @property
+    def handle(self) -> RunHandle:
+        """Its number and token."""
+
+    @property
+    def settings(self) -> Settings:
+        """What says how long the lease holds."""
+
+
 @contextmanager
-def heartbeat(work: Work) -> Iterator[None]:
+def heartbeat(work: Leased) -> Iterator[None]:
     """Renew the lease until the block ends; a lease that was lost shows at the publish."""
     stop = threading.Event()
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from assay.model.data import Manifest, TableMetadata
 from assay.model.errors import ConflictError, OwnerError, WarehouseError
+from assay.model.outcome import UnitRun
 from assay.model.ports import Publication
 from assay.model.run import NodeRun, RunHandle, RunResult
 from assay.warehouses import lease, serial
@@ -117,10 +118,7 @@ def _forget_staged(connection: Connection, run: int) -> None:
 
 def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None:
     """Write what a node did; a later attempt of the same run replaces it."""
-    mine = (NODES.c.run == handle.id) & (NODES.c.node == node.name)
-    values = {"status": node.status, "body": node.to_json()}
-    if connection.execute(update(NODES).where(mine).values(**values)).rowcount == 0:
-        connection.execute(insert(NODES).values(run=handle.id, node=node.name, **values))
+    write_step(connection, handle, node)
     connection.execute(
         delete(QUARANTINE_FILES).where(QUARANTINE_FILES.c.run == handle.id, QUARANTINE_FILES.c.node == node.name)
     )
@@ -211,6 +209,14 @@ def _move_watermarks(connection: Connection, manifest: Manifest) -> None:
         if part.watermark is not None:
             moved = live & (SLICES.c.name == part.name) & (SLICES.c.watermark != part.watermark)
             connection.execute(update(SLICES).where(moved).values(serial.watermark_to_row(part)))
+
+
+def write_step(connection: Connection, handle: RunHandle, step: NodeRun | UnitRun) -> None:
+    """Write the record of a node, or of a step of a workflow, in the place of an earlier one."""
+    mine = (NODES.c.run == handle.id) & (NODES.c.node == step.name)
+    values = {"status": step.status, "body": step.to_json()}
+    if connection.execute(update(NODES).where(mine).values(**values)).rowcount == 0:
+        connection.execute(insert(NODES).values(run=handle.id, node=step.name, **values))
 
 
 def _write_account(connection: Connection, run: int, node: NodeRun) -> None:

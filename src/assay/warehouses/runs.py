@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from assay.model.data import Manifest
 from assay.model.errors import LeaseError, WarehouseError, describe
+from assay.model.outcome import UnitRun
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Rows
 from assay.model.run import NodeRun, RunHandle, RunResult, RunState
@@ -62,16 +63,10 @@ class RunRecords(WrittenFiles, ABC):
 
     def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
         """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
-
-        def retaken(connection: Connection) -> RunHandle | None:
-            handle = lease.retake(connection, pipeline, run, self._lease_seconds)
-            self._staged.clear()
-            if handle is not None:
-                stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
-                connection.execute(MANIFESTS.delete().where(stale))
-            return handle
-
-        return self._leased(pipeline, retaken, patience)
+        seconds = self._lease_seconds
+        handle = self._leased(pipeline, lambda connection: _retake(connection, pipeline, run, keep, seconds), patience)
+        self._staged.clear()
+        return handle
 
     def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
         """Record the plan that a run carries out, in the place of an earlier one."""
@@ -101,6 +96,12 @@ class RunRecords(WrittenFiles, ABC):
         with self._writing() as connection:
             lease.check(connection, handle)
             publishing.write_node(connection, handle, node)
+
+    def record_unit(self, handle: RunHandle, unit: UnitRun) -> None:
+        """Record what a step of a workflow did, also when it failed."""
+        with self._writing() as connection:
+            lease.check(connection, handle)
+            publishing.write_step(connection, handle, unit)
 
     def manifests(self, run: int, datasets: Collection[str] | None = None) -> dict[str, Manifest]:
         """Return what a run has staged, by dataset; only of the datasets named, where some are."""
@@ -173,3 +174,12 @@ class RunRecords(WrittenFiles, ABC):
                     f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended."
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def _retake(connection: Connection, pipeline: str, run: int, keep: Collection[str], seconds: float) -> RunHandle | None:
+    """Take the lease for a run that failed, and forget what it staged but for what is to be kept."""
+    handle = lease.retake(connection, pipeline, run, seconds)
+    if handle is not None:
+        stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
+        connection.execute(MANIFESTS.delete().where(stale))
+    return handle

@@ -1,0 +1,234 @@
+"""The embedded orchestrator of workflows: phases in order, what stands in one side by side in threads."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from assay.model.errors import UsageError, describe
+from assay.model.event import Event, Observer, PhaseEnded, PhaseStarted, UnitEnded, WorkflowEnded, WorkflowStarted
+from assay.model.outcome import UnitRun, WorkflowResult
+from assay.model.past import RecordedRun
+from assay.model.pipeline import Pipeline
+from assay.model.ports import Warehouse
+from assay.model.run import RunHandle, RunOptions, RunResult
+from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow, kind_of
+from assay.orchestrators.embedded import Embedded
+from assay.orchestrators.heartbeat import heartbeat
+from assay.orchestrators.stops import Stops
+from assay.runtime.tasks import carry_out
+from assay.settings import Settings
+
+_ENDING_SECONDS = 10.0
+"""How long an interrupted workflow waits for its pipelines to close their runs; a task cannot be stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One run of a workflow under way."""
+
+    workflow: Workflow
+    handle: RunHandle
+    options: RunOptions
+    warehouse: Warehouse
+    settings: Settings
+    again: bool
+    """Whether the workflow goes on with a run that failed, and so do its pipelines and workflows with theirs."""
+    ended: dict[str, UnitRun]
+    """What has been done, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phased:
+    """What runs workflows in this process."""
+
+    warehouse: Warehouse
+    place: str
+    """Where that is, as tasks are told."""
+    settings: Settings
+    opened: Callable[[], AbstractContextManager[Embedded]]
+    """Opens what runs one pipeline, with an engine of its own."""
+    observers: tuple[Observer, ...] = ()
+    stops: Stops = field(default_factory=Stops)
+
+    def run(self, workflow: Workflow, options: RunOptions) -> WorkflowResult:
+        """Run a workflow phase by phase, until one does not end well.
+
+        Raises LeaseError where another run of it is at work.
+        """
+        self.warehouse.make_room(())
+        plan = {"as_of": options.as_of.isoformat(), "dated": options.dated, "full": options.full}
+        plan |= {"phases": workflow.shape}
+        handle = self.warehouse.begin(workflow.name, plan, patience=self._patience)
+        return self._begun(self._course(workflow, handle, options, {}, again=False))
+
+    def resume(self, workflow: Workflow) -> WorkflowResult:
+        """Go on with a workflow's newest run, which failed: do what failed, in it too, and what follows.
+
+        Raises UsageError where there is no such run, or the workflow has other phases now.
+        """
+        run = _resumable(workflow, self.warehouse.newest(workflow.name))
+        units = {name: UnitRun.from_json(name, body) for name, body in run.nodes.items()}
+        done = {name: unit for name, unit in units.items() if unit.status == "done"}
+        as_of = dt.date.fromisoformat(run.plan["as_of"])
+        options = RunOptions(as_of=as_of, dated=run.plan["dated"], full=run.plan["full"])
+        handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self._patience)
+        return self._begun(self._course(workflow, handle, options, done, again=True))
+
+    @property
+    def _patience(self) -> float:
+        return self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
+
+    def _course(
+        self, workflow: Workflow, handle: RunHandle, options: RunOptions, done: dict[str, UnitRun], *, again: bool
+    ) -> Course:
+        return Course(workflow, handle, options, self.warehouse, self.settings, again, done)
+
+    def _begun(self, course: Course) -> WorkflowResult:
+        """Carry out a run that has its lease; however it ends, the next need not wait for that."""
+        began, workflow = time.monotonic(), course.workflow
+        try:
+            self._tell(WorkflowStarted(workflow.name, course.handle.id, course.options.as_of, tuple(workflow.phases)))
+            with heartbeat(course):
+                for phase in workflow.phases:
+                    if not self._phase(course, phase):
+                        break
+            result = _result(course, began)
+            self.warehouse.close_run(course.handle, result.as_run())
+        except BaseException as error:
+            why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
+            failed = replace(_result(course, began), state="failed", problems=(why,))
+            self.warehouse.close_run(course.handle, failed.as_run())
+            self._tell(WorkflowEnded(failed))
+            raise
+        self._tell(WorkflowEnded(result))
+        return result
+
+    def _phase(self, course: Course, phase: str) -> bool:
+        """Do what a phase holds, side by side; return whether all of it has ended well."""
+        units = course.workflow.phases[phase]
+        to_do = [unit for unit in units if unit.name not in course.ended]
+        about = course.workflow.name, course.handle.id, phase
+        if to_do:
+            self._tell(PhaseStarted(*about, tuple(unit.name for unit in to_do)))
+            self._side_by_side(course, phase, to_do)
+        ok = all(course.ended[unit.name].status == "done" for unit in units)
+        if to_do:
+            self._tell(PhaseEnded(*about, ok))
+        return ok
+
+    def _side_by_side(self, course: Course, phase: str, units: Sequence[Unit]) -> None:
+        # What tasks are told is what stood when their phase began.
+        returned = {name: unit.value for name, unit in course.ended.items() if unit.kind == "task"}
+        pool = ThreadPoolExecutor(len(units), thread_name_prefix=f"assay-{phase}")
+        running = {pool.submit(self._unit, course, unit, returned) for unit in units}
+        try:
+            while running:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    self._end(course, phase, future)
+        except BaseException:
+            self.stops.stop()
+            wait(running, timeout=_ENDING_SECONDS)
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _end(self, course: Course, phase: str, future: Future[UnitRun]) -> None:
+        unit = future.result()
+        course.ended[unit.name] = unit
+        self.warehouse.record_unit(course.handle, unit)
+        self._tell(UnitEnded(course.workflow.name, course.handle.id, phase, unit))
+
+    def _unit(self, course: Course, unit: Unit, returned: Mapping[str, Any]) -> UnitRun:
+        """Do one step; a fault of its own is recorded, not raised."""
+        started, began = dt.datetime.now(dt.UTC), time.monotonic()
+        try:
+            self.stops.check()
+            done = self._done(course, unit, returned)
+        except Exception as error:
+            done = UnitRun(unit.name, kind_of(unit), "failed", error=describe(error), attempts=1)
+        # The clock may have been set meanwhile.
+        return replace(done, started_at=started, ended_at=started + dt.timedelta(seconds=time.monotonic() - began))
+
+    def _done(self, course: Course, unit: Unit, returned: Mapping[str, Any]) -> UnitRun:
+        match unit:
+            case Task():
+                run = TaskRun(course.workflow.name, course.options.as_of, self.place, returned)
+                return carry_out(unit, run, goes_on=self.stops.goes_on)
+            case Workflow():
+                return _ended_as(unit, self._workflow(course, unit))
+            case Pipeline():
+                return _ended_as(unit, self._pipeline(course, unit, course.options))
+            case Part(pipeline=pipeline, layers=layers, select=select):
+                return _ended_as(
+                    unit, self._pipeline(course, pipeline, replace(course.options, layers=layers, select=select))
+                )
+            case _:
+                assert_never(unit)
+
+    def _workflow(self, course: Course, workflow: Workflow) -> WorkflowResult:
+        return (
+            self.resume(workflow) if self._failed_since(course, workflow.name) else self.run(workflow, course.options)
+        )
+
+    def _pipeline(self, course: Course, pipeline: Pipeline, options: RunOptions) -> RunResult:
+        with self.opened() as embedded, self.stops.listed(embedded):
+            if self._failed_since(course, pipeline.name):
+                return embedded.resume(pipeline)
+            return embedded.run(pipeline, options)
+
+    def _failed_since(self, course: Course, name: str) -> bool:
+        """Return whether the newest run of this name failed, or was killed, in this very run of the workflow."""
+        newest = self.warehouse.newest(name) if course.again else None
+        return newest is not None and newest.id > course.handle.id and newest.state in ("failed", "staged")
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+
+def _ended_as(unit: Unit, result: RunResult | WorkflowResult) -> UnitRun:
+    why = None if result.ok else "; ".join(result.problems)
+    return UnitRun(
+        name=unit.name,
+        kind=kind_of(unit),
+        status="done" if result.ok else "failed",
+        run=result.run,
+        error=why,
+        attempts=1,
+        result=result,
+    )
+
+
+def _result(course: Course, began: float) -> WorkflowResult:
+    phases = {
+        phase: tuple(course.ended.get(unit.name) or UnitRun(unit.name, kind_of(unit), "blocked") for unit in units)
+        for phase, units in course.workflow.phases.items()
+    }
+    units = [unit for each in phases.values() for unit in each]
+    problems = tuple(f"{unit.name} failed: {unit.error}" for unit in units if unit.status == "failed")
+    return WorkflowResult(
+        run=course.handle.id,
+        workflow=course.workflow.name,
+        state="done" if all(unit.status == "done" for unit in units) else "failed",
+        as_of=course.options.as_of,
+        phases=phases,
+        seconds=time.monotonic() - began,
+        problems=problems,
+    )
+
+
+def _resumable(workflow: Workflow, run: RecordedRun | None) -> RecordedRun:
+    if run is None:
+        raise UsageError(f"{workflow.name} has made no run here yet; there is nothing to resume.")
+    if run.state not in ("failed", "staged"):
+        raise UsageError(f"Run {run.id}, the newest of {workflow.name}, is {run.state}; there is nothing to resume.")
+    if run.plan.get("phases") != workflow.shape:
+        raise UsageError(f"Run {run.id} cannot be resumed: {workflow.name} has other phases now. Run it again.")
+    return run
