@@ -14,7 +14,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo-retail: $(READY) ## run the retail pipeline on a year of dirty sample data,
 
 demo-shop: $(READY) $(DBT)/.ready ## run the shop with its dbt project: source and target on servers of their own, in build/shop
 	$(BIN)/python -m tools.demo_shop
+
+demo-fleet: $(READY) ## run the fleet of tables in phases, with one that fails: source and target on servers of their own, in build/fleet
+	$(BIN)/python -m tools.demo_fleet
 
 test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
 	$(PYTEST) -m "not faults and not dbt" $(or $(ARGS),--rows=build/rows/test.json)

@@ -41,6 +41,7 @@ _HOMES = {
         "row_count",
         "unique",
     ),
+    "assay.sources.postgres.asking": ("ask",),
     "assay.syncing": ("sync",),
     "assay.validating": ("validate",),
     "assay.transform.dates": ("days_between", "month_of"),

@@ -67,6 +67,7 @@ from assay.quality.checks import row_count as row_count
 from assay.quality.checks import unique as unique
 from assay.queries import diff as diff
 from assay.queries import where as where
+from assay.sources.postgres.asking import ask as ask
 from assay.syncing import sync as sync
 from assay.transform.dates import days_between as days_between
 from assay.transform.dates import month_of as month_of

@@ -157,16 +157,24 @@ def undo(run: int | None = None, *, warehouse: Location | None = None, settings:
     return assembly.warehouse(settings, warehouse, create=False).undo(run, patience=patience)
 
 
-def vacuum(warehouse: Location | None = None, *, remove: bool = False, settings: Settings | None = None) -> Vacuumed:
+def vacuum(
+    warehouse: Location | None = None,
+    *,
+    remove: bool = False,
+    leftovers: bool = False,
+    settings: Settings | None = None,
+) -> Vacuumed:
     """Tell what of a warehouse is needed by no published state that is kept, no run at work and no reader; remove it.
 
     Nothing is removed unless `remove` is set. Kept is what stood at any time in the last `keep_days` days of the
     settings, and before and after each of the newest `keep_runs` published runs. What stood earlier can neither be
-    read nor undone afterwards. Raises WarehouseError where another program has changed a table, or the lake was moved.
+    read nor undone afterwards. With `leftovers` every state is kept, and just what runs staged and did not
+    publish goes. Raises WarehouseError where another program has changed a table, or the lake was moved.
     """
     settings = settings or current_settings()
     found = assembly.warehouse(settings, warehouse, create=False)
-    return found.vacuum(Retention(settings.keep_runs, settings.keep_days), remove=remove)
+    retention = None if leftovers else Retention(settings.keep_runs, settings.keep_days)
+    return found.vacuum(retention, remove=remove)
 
 
 def verify(warehouse: Location | None = None) -> Verified:

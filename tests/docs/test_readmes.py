@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks, call, commands
 
-PIPELINES = ("ride_bookings", "retail", "shop")
+PIPELINES = ("ride_bookings", "table_fleet", "shop", "retail")
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"pipelines/{n}/README.md" for n in PIPELINES)])

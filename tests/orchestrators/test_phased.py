@@ -67,7 +67,6 @@ def test_a_phase_runs_side_by_side_and_the_next_begins_when_all_of_it_has_ended(
     ]
 
 
-@pytest.mark.row("001-10")
 def test_what_fails_lets_the_others_of_its_phase_end_and_a_resume_does_that_and_what_follows(tmp_path: Path) -> None:
     deliver("good", tmp_path, 1, 2)
     calls: list[str] = []

@@ -146,7 +146,11 @@ def test_what_a_failed_run_staged_stays_while_it_can_be_resumed_and_goes_when_an
     shop.orders("1,ann,1", "2,bob,2", "3,cat,3", "4,dan,4")
     assert shop.run(*tables(), mended).state == "published"
     assert vacuum(shop, remove=False).kinds["leftover"].count > 0
-    assert vacuum(shop).removed
+    every = states(shop, 1, 3)
+    left = assay.vacuum(shop.lake, remove=True, leftovers=True, settings=ONE)
+    assert {kind for kind, found in left.kinds.items() if found.count} == {"leftover"}
+    assert (left.oldest, states(shop, 1, 3)) == (None, every)
+    assert vacuum(shop).kinds["leftover"].count == 0
     assert shop.files() == referenced(shop)
 
 

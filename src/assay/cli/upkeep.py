@@ -30,15 +30,16 @@ _LOOK_SECONDS = 1.0
 @options.warehouse
 @click.option("--dry-run", is_flag=True, help="Just show what would go: the default.")
 @click.option("--yes", is_flag=True, help="Remove it.")
+@click.option("--leftovers", is_flag=True, help="Just what runs staged and did not publish: every state stays.")
 @options.as_json
-def vacuum(warehouse: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+def vacuum(warehouse: str | None, dry_run: bool, yes: bool, leftovers: bool, as_json: bool) -> None:
     """Show what no kept run needs, or remove it.
 
     The settings `keep_runs` and `keep_days` say what is kept. What a run at work or an open reader needs stays too.
     """
     if dry_run and yes:
         raise click.UsageError("--dry-run and --yes exclude each other.")
-    found = platform.vacuum(warehouse, remove=yes)
+    found = platform.vacuum(warehouse, remove=yes, leftovers=leftovers)
     put(found.to_json() if as_json else "\n".join((*_table(found), *_rest(found, asked=yes))))
 
 

@@ -268,8 +268,11 @@ class Warehouse(Protocol):
         Raises UsageError where there is none, WarehouseError where a file of what stood before is gone.
         """
 
-    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
-        """Remove what no state within the retention, no run at work and no reader needs; or just tell what would go."""
+    def vacuum(self, retention: Retention | None, *, remove: bool) -> Vacuumed:
+        """Remove what no state within the retention, no run at work and no reader needs; or just tell what would go.
+
+        Without a retention every state stays, and just what belongs to none goes.
+        """
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""

@@ -58,8 +58,10 @@ class Node:
 
     def __call__(self, *frames: Any, **named: Any) -> Any:
         """Run the function alone, as a unit test does: Polars, pandas or Arrow frames in, the same kind out."""
-        bound = inspect.signature(self.function).bind(*frames, **named)
-        wrapped = {name: _as_lazy(value) for name, value in bound.arguments.items()}
+        bound = dict(inspect.signature(self.function).bind(*frames, **named).arguments)
+        if (several := _several(self.function)) is not None:
+            bound |= bound.pop(several, {})
+        wrapped = {name: _as_lazy(value) for name, value in bound.items()}
         result = self.function(**{name: frame for name, (frame, _) in wrapped.items()})
         if isinstance(result, Deferred):
             result = result.evaluate()
@@ -99,9 +101,10 @@ class Table(Node):
     def named(self, name: str, **inputs: str) -> Table:
         """Return the same table under another name, with parameters bound to other upstreams.
 
-        So one function serves many like tables: `[load.named(f"bronze_{n}", rows=n) for n in names]`.
+        So one function serves many like tables: `[load.named(f"bronze_{n}", rows=n) for n in names]`. A function with
+        `**tables` gets as many as are named here: `total.named("gold_total", **{n: f"bronze_{n}" for n in names})`.
         """
-        if unknown := set(inputs) - set(self.inputs):
+        if (unknown := set(inputs) - set(self.inputs)) and _several(self.function) is None:
             raise DeclarationError(f"{self.name} has no parameter {sorted(unknown)[0]!r} to bind.")
         return replace(self, name=name, inputs={**self.inputs, **inputs})
 
@@ -193,6 +196,8 @@ def _inputs_of(function: Callable[..., Any]) -> dict[str, str]:
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     inputs = {}
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue
         if parameter.kind not in named:
             raise DeclarationError(
                 f"{function.__name__}: *{parameter.name} names no upstream; each parameter is a table, view or source."
@@ -200,6 +205,12 @@ def _inputs_of(function: Callable[..., Any]) -> dict[str, str]:
         if parameter.name != RUN:
             inputs[parameter.name] = parameter.name
     return inputs
+
+
+def _several(function: Callable[..., Any]) -> str | None:
+    """Return the name of the parameter that takes any number of inputs, if the function has one: `**tables`."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((each.name for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD), None)
 
 
 def _as_lazy(value: Any) -> tuple[Any, Callable[[nw.LazyFrame[Any]], Any] | None]:

@@ -13,11 +13,19 @@ _HEAD = ("kind", "from", "to", "seconds", "")
 
 def phases(result: WorkflowResult) -> str:
     """Return the text that `assay run` prints of a workflow; times count from its beginning, in seconds."""
-    begun = [unit.started_at for unit in result.units.values() if unit.started_at is not None]
-    rows = list(_rows(result, min(begun, default=dt.datetime.now(dt.UTC)), ""))
+    begun = min((unit.started_at for unit in _all(result) if unit.started_at), default=dt.datetime.now(dt.UTC))
+    rows = list(_rows(result, begun, ""))
     lines = [f"{result.workflow}, as of {result.as_of}, run {result.run}", "", *aligned(rows, left=(0, 1, 5))]
     lines += [f"problem: {text}" for text in result.problems]
     return "\n".join([*lines, _last_line(result)])
+
+
+def _all(result: WorkflowResult) -> Iterator[UnitRun]:
+    """Yield every step, and those of workflows in it: a resume shows what they did before it, too."""
+    for unit in result.units.values():
+        yield unit
+        if isinstance(unit.result, WorkflowResult):
+            yield from _all(unit.result)
 
 
 def _rows(result: WorkflowResult, begun: dt.datetime, indent: str) -> Iterator[tuple[str, ...]]:

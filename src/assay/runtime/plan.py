@@ -15,7 +15,7 @@ from assay.model.published import State
 from assay.model.run import RunOptions
 from assay.model.table import Table, View
 from assay.runtime.databases import plan_sources
-from assay.runtime.delivery import SourcePlan
+from assay.runtime.delivery import SourcePlan, stored_source
 from assay.runtime.modelling import plan_models
 from assay.runtime.period import Period, asked, period_of
 from assay.runtime.select import mirrored, modelled, selected
@@ -73,8 +73,11 @@ def make_plan(
     chosen, named = selected(pipeline, options)
     read = {name for node in chosen for name in pipeline.nodes[node].upstream if name in pipeline.sources}
     models = modelled(pipeline, options)
-    needed = {name for each in read | mirrored(pipeline, options) for name in pipeline.together(each)}
+    # A source that is published is a table to those that read it: left out, it is taken as it stands.
+    looked = (read - pipeline.mirrors.keys()) | mirrored(pipeline, options)
+    needed = {name for each in looked for name in pipeline.together(each)}
     sources = plan_sources(pipeline, needed, traced, state, options, folder)
+    sources |= {name: stored_source(pipeline, name, state) for name in read - needed}
     steps = {name: _source_step(name, found) for name, found in sources.items()}
     for name, node in pipeline.nodes.items():
         if name not in chosen:

@@ -46,6 +46,10 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
 def mirrored(pipeline: Pipeline, options: RunOptions) -> set[str]:
     """Return the sources that a run is to publish as tables, whether any table reads them or not."""
     named = {text.strip("+") for text in options.select}
+    for text in options.select:
+        if text.startswith("+"):
+            nodes = graph.upstream(pipeline.nodes, [text.strip("+")]) & pipeline.nodes.keys()
+            named |= {read for node in nodes for read in pipeline.nodes[node].upstream}
     every = not options.select and not options.layers
     return {name for name in pipeline.mirrors if every or name in named or name.partition("_")[0] in options.layers}
 

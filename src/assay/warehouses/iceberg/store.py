@@ -137,7 +137,7 @@ class IcebergWarehouse(RunRecords):
             opening.close()
         return Opened(self.root, state, held.close)
 
-    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
+    def vacuum(self, retention: Retention | None, *, remove: bool) -> Vacuumed:
         """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
         return vacuum(self._root, self._catalog, retention, remove=remove)
 

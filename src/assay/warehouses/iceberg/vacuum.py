@@ -38,7 +38,7 @@ class _Decision:
     vacuumed: Vacuumed
 
 
-def vacuum(root: Path, lake: catalog.Catalog, retention: Retention, *, remove: bool) -> Vacuumed:
+def vacuum(root: Path, lake: catalog.Catalog, retention: Retention | None, *, remove: bool) -> Vacuumed:
     """Remove what no kept state, no run at work and no reader needs, or just tell what would go.
 
     Raises WarehouseError where the lake was moved, or another program has changed a table.
@@ -71,7 +71,7 @@ def _files(root: Path) -> Iterator[tuple[str, int]]:
 
 
 def _decide(
-    connection: Connection, root: Path, retention: Retention, found: Mapping[str, int], *, write: bool
+    connection: Connection, root: Path, retention: Retention | None, found: Mapping[str, int], *, write: bool
 ) -> _Decision:
     """Forget what no kept state needs, and return which files nobody refers to then."""
     state = reading.read_state(connection)
@@ -81,11 +81,13 @@ def _decide(
     now, before = dt.datetime.now(dt.UTC), vacuuming.references(connection)
     held = readers.held(root)
     read = {int(name) for name in held if name.isdigit()}
-    wanted = vacuuming.oldest_kept(connection, retention, now)
-    # What was forgotten does not come back, however long the retention is from now on.
-    oldest = max(min({wanted, *read}), vacuuming.oldest_readable(connection))
-    rows = vacuuming.forget(connection, oldest, retention, now, quarantine=not held)
-    _trim(connection, str(root), write=write)
+    oldest, rows, wanted = vacuuming.oldest_readable(connection), 0, 0
+    if retention is not None:
+        wanted = vacuuming.oldest_kept(connection, retention, now)
+        # What was forgotten does not come back, however long the retention is from now on.
+        oldest = max(min({wanted, *read}), oldest)
+        rows = vacuuming.forget(connection, oldest, retention, now, quarantine=not held)
+        _trim(connection, str(root), write=write)
     kept = vacuuming.references(connection)
     gone = vacuuming.garbage(found, root, before, kept, replaying=bool(held))
     runs = (vacuuming.run_of_state(connection, seq) for seq in sorted(read) if seq < wanted)

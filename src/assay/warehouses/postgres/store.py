@@ -146,7 +146,7 @@ class PostgresWarehouse(FileRecords):
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
 
-    def vacuum(self, retention: Retention, *, remove: bool) -> Vacuumed:
+    def vacuum(self, retention: Retention | None, *, remove: bool) -> Vacuumed:
         """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
         with self._writing() as connection:
             return vacuum(connection, self._root, retention, remove=remove)

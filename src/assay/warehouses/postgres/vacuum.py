@@ -13,7 +13,7 @@ from assay.warehouses import lease, readers, vacuuming
 from assay.warehouses.postgres import content
 
 
-def vacuum(connection: Connection, root: Path, retention: Retention, *, remove: bool) -> Vacuumed:
+def vacuum(connection: Connection, root: Path, retention: Retention | None, *, remove: bool) -> Vacuumed:
     """Remove what no kept state, no run at work and no reader needs; or just tell what would go.
 
     Who reads a state has brought its files to the folder of their machine, from where they are removed when nobody
@@ -21,8 +21,10 @@ def vacuum(connection: Connection, root: Path, retention: Retention, *, remove: 
     """
     lease.end_dead(connection)
     now, before = dt.datetime.now(dt.UTC), vacuuming.references(connection)
-    oldest = max(vacuuming.oldest_kept(connection, retention, now), vacuuming.oldest_readable(connection))
-    rows = vacuuming.forget(connection, oldest, retention, now, quarantine=True)
+    oldest, rows = vacuuming.oldest_readable(connection), 0
+    if retention is not None:
+        oldest = max(vacuuming.oldest_kept(connection, retention, now), oldest)
+        rows = vacuuming.forget(connection, oldest, retention, now, quarantine=True)
     kept = vacuuming.references(connection)
     sizes = content.sizes(connection)
     gone = vacuuming.garbage(sizes, root, before, kept, replaying=bool(readers.held(root)))
