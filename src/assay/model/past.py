@@ -36,6 +36,8 @@ class RecordedRun:
     plan: Mapping[str, Any]
     nodes: Mapping[str, Mapping[str, Any]]
     """What each node did, by name."""
+    problems: tuple[str, ...] = ()
+    """Why it was not published, where it has ended so."""
 
 
 @dataclass(frozen=True, slots=True)

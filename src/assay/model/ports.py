@@ -209,6 +209,12 @@ class Warehouse(Protocol):
     def renew(self, handle: RunHandle) -> None:
         """Tell others that the run is alive."""
 
+    def hand_over(self, handle: RunHandle) -> None:
+        """Let the run belong to no process: its lease holds for long, or until a process renews it.
+
+        Raises LeaseError where the run was taken over.
+        """
+
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left.
 

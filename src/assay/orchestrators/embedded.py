@@ -14,15 +14,14 @@ from assay.model.event import Event, Observer, RunEnded, RunStarted
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.run import NodeRun, RunOptions, RunResult, RunState
+from assay.model.run import NodeRun, RunOptions, RunResult
 from assay.orchestrators.heartbeat import heartbeat
+from assay.orchestrators.results import nothing_done, result_of
 from assay.orchestrators.stepping import run_steps
-from assay.runtime.execute import skipped
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
 from assay.runtime.gate import judge
 from assay.runtime.learning import learn
-from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.publish import publish
 from assay.runtime.record import to_record
@@ -67,7 +66,7 @@ class Embedded:
             plan = self._plan(pipeline, traced, options)
             if plan.nothing_to_do:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
-                return self._ended(_nothing_done(pipeline, plan, began))
+                return self._ended(nothing_done(pipeline, plan, began))
             if plan.surely_changes:
                 self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
@@ -162,10 +161,10 @@ class Embedded:
             judged, problems = judge(work, nodes)
             nodes |= judged
             if problems:
-                result = _result(work, nodes, "failed", began, problems)
+                result = result_of(work, nodes, "failed", began, problems)
                 self.warehouse.close_run(work.handle, result)
             else:
-                result = publish(work, _result(work, nodes, "staged", began))
+                result = publish(work, result_of(work, nodes, "staged", began))
                 work.warehouse.discard(work.handle.id)
                 # Publishing takes its time too, where rows are copied.
                 result = replace(result, seconds=time.monotonic() - began)
@@ -177,13 +176,13 @@ class Embedded:
         Returns its result where the publish had landed when it was interrupted, or its answer lost.
         """
         why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
-        failed = _result(work, nodes, "failed", began, (why,))
+        failed = result_of(work, nodes, "failed", began, (why,))
         try:
             work.warehouse.close_run(work.handle, failed)
         except LeaseError:
             # The run has ended already, or another has taken it over and marked it failed.
             if (state := self.warehouse.outcome(work.handle.id)) in ("published", "unchanged"):
-                return self._ended(_result(work, nodes, state, began))
+                return self._ended(result_of(work, nodes, state, began))
         self._ended(failed)
         return None
 
@@ -194,33 +193,3 @@ class Embedded:
     def _ended(self, result: RunResult) -> RunResult:
         self._tell(RunEnded(result))
         return result
-
-
-def _result(
-    work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: float, problems: tuple[str, ...] = ()
-) -> RunResult:
-    return RunResult(
-        run=work.handle.id,
-        pipeline=work.pipeline.name,
-        state=state,
-        as_of=work.plan.options.as_of,
-        nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
-        tables={name: nodes[name] for name in work.pipeline.published if name in nodes},
-        seconds=time.monotonic() - began,
-        problems=problems,
-        peak_memory_bytes=peak_memory(),
-    )
-
-
-def _nothing_done(pipeline: Pipeline, plan: Plan, began: float) -> RunResult:
-    nodes = {name: skipped(pipeline, plan, name) for name in plan.steps}
-    return RunResult(
-        run=None,
-        pipeline=pipeline.name,
-        state="unchanged",
-        as_of=plan.options.as_of,
-        nodes=nodes,
-        tables={name: nodes[name] for name in pipeline.published if name in nodes},
-        seconds=time.monotonic() - began,
-        peak_memory_bytes=peak_memory(),
-    )

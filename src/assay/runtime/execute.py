@@ -23,9 +23,10 @@ from assay.runtime.steps import NOT_SELECTED
 from assay.runtime.work import Work
 
 
-def execute(work: Work, name: str) -> NodeRun:
+def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
     """Run one source, view or table of a run, with its retries, and record what it did.
 
+    Attempts are numbered from the one given: two that may be made at once must have numbers of their own.
     A fault of its own is recorded, not raised; an input that is wrong as a whole (SourceError) ends the run.
     """
     step = work.plan.steps[name]
@@ -36,7 +37,7 @@ def execute(work: Work, name: str) -> NodeRun:
     started, began = dt.datetime.now(dt.UTC), time.monotonic()
     retried: list[str] = []
     try:
-        done = _attempts(work, name, retried)
+        done = _attempts(work, name, attempt, retried)
     except UsageError:
         raise
     except Exception as error:
@@ -78,7 +79,7 @@ def blocked(work: Work, name: str, by: str) -> NodeRun:
     return NodeRun(name, "blocked", f"{by} failed", base.rows if base else None, attempts=0)
 
 
-def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:
+def _attempts(work: Work, name: str, first: int, retried: list[str]) -> NodeRun:
     settings = work.settings
     attempts = stamina.retry_context(
         on=_may_pass,
@@ -92,7 +93,7 @@ def _attempts(work: Work, name: str, retried: list[str]) -> NodeRun:
     for attempt in attempts:
         with attempt:
             try:
-                return _once(work, name, attempt.num)
+                return _once(work, name, first - 1 + attempt.num)
             except Exception as error:
                 if attempt.num <= settings.retries and _may_pass(error):
                     retried.append(describe(error))

@@ -18,6 +18,9 @@ from assay.warehouses.owner import Owner
 SECONDS = 60.0
 """How long a lease holds without being renewed; on its owner's host a dead owner is seen at once."""
 
+HANDED_SECONDS = 900.0
+"""How long it holds between the steps of a run that no process has in its hands."""
+
 
 def take(connection: Connection, pipeline: str, plan: Mapping[str, Any], seconds: float) -> RunHandle | None:
     """Register a run and take its pipeline's lease for so long, or return None where a living run holds it.
@@ -86,6 +89,14 @@ def renew(connection: Connection, handle: RunHandle, seconds: float) -> None:
     _hold(connection, handle, **_for(seconds))
 
 
+def hand_over(connection: Connection, handle: RunHandle) -> None:
+    """Let the lease belong to no process, and hold for long: whoever does the next step of the run renews it.
+
+    Raises LeaseError where another run has taken over.
+    """
+    _hold(connection, handle, owner=Owner.nobody().to_text(), **_for(HANDED_SECONDS))
+
+
 def release(connection: Connection, handle: RunHandle) -> None:
     """Give the lease back; raises LeaseError where another run has taken over."""
     _hold(connection, handle, run=None)
@@ -116,7 +127,7 @@ def holder(connection: Connection, pipeline: str) -> int | None:
     return connection.execute(select(func.max(LEASES.c.run)).where(LEASES.c.pipeline == pipeline)).scalar()
 
 
-def _hold(connection: Connection, handle: RunHandle, **values: int | None) -> None:
+def _hold(connection: Connection, handle: RunHandle, **values: int | str | None) -> None:
     mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)
     if connection.execute(update(LEASES).where(mine).values(**values)).rowcount != 1:
         raise _taken_over(handle)

@@ -24,6 +24,11 @@ class Owner:
         return cls(_place(), pid, _started(pid))
 
     @classmethod
+    def nobody(cls) -> Owner:
+        """Return the owner that is no process: only time can tell that it is gone."""
+        return cls("", 0, "")
+
+    @classmethod
     def from_text(cls, text: str) -> Owner:
         """Rebuild an owner from `to_text`."""
         return cls(**json.loads(text))

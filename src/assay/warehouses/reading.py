@@ -134,7 +134,8 @@ def read_newest(connection: Connection, pipeline: str) -> RecordedRun | None:
         return None
     nodes = {row.node: row.body for row in connection.execute(select(NODES).where(NODES.c.run == run.id))}
     ended = run.result or {}
-    return RecordedRun(run.id, run.state, run.plan, {**nodes, **ended.get("steps", {}), **ended.get("tables", {})})
+    did = {**nodes, **ended.get("steps", {}), **ended.get("tables", {})}
+    return RecordedRun(run.id, run.state, run.plan, did, tuple(ended.get("problems", ())))
 
 
 def read_earlier(connection: Connection, pipeline: str, run: int, among: Collection[int]) -> list[int]:

@@ -80,6 +80,11 @@ class RunRecords(WrittenFiles, ABC):
         with suppress(WarehouseError), self._writing() as connection:
             lease.renew(connection, handle, self._lease_seconds)
 
+    def hand_over(self, handle: RunHandle) -> None:
+        """Let the run belong to no process, until one renews its lease."""
+        with self._writing() as connection:
+            lease.hand_over(connection, handle)
+
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
         with self._writing() as connection:

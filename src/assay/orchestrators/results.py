@@ -1,0 +1,45 @@
+"""The result of a run, made of what its steps did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from assay.model.pipeline import Pipeline
+from assay.model.run import NodeRun, RunResult, RunState
+from assay.runtime.execute import skipped
+from assay.runtime.memory import peak_memory
+from assay.runtime.plan import Plan
+from assay.runtime.work import Work
+
+
+def result_of(
+    work: Work, nodes: Mapping[str, NodeRun], state: RunState, began: float, problems: tuple[str, ...] = ()
+) -> RunResult:
+    """Return the result of a run in the state that it is in, with what each step did."""
+    return RunResult(
+        run=work.handle.id,
+        pipeline=work.pipeline.name,
+        state=state,
+        as_of=work.plan.options.as_of,
+        nodes={name: nodes[name] for name in work.plan.steps if name in nodes},
+        tables={name: nodes[name] for name in work.pipeline.published if name in nodes},
+        seconds=time.monotonic() - began,
+        problems=problems,
+        peak_memory_bytes=peak_memory(),
+    )
+
+
+def nothing_done(pipeline: Pipeline, plan: Plan, began: float) -> RunResult:
+    """Return the result of a run that was none, since everything stands as it is."""
+    nodes = {name: skipped(pipeline, plan, name) for name in plan.steps}
+    return RunResult(
+        run=None,
+        pipeline=pipeline.name,
+        state="unchanged",
+        as_of=plan.options.as_of,
+        nodes=nodes,
+        tables={name: nodes[name] for name in pipeline.published if name in nodes},
+        seconds=time.monotonic() - began,
+        peak_memory_bytes=peak_memory(),
+    )

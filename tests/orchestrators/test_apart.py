@@ -1,0 +1,184 @@
+"""A run in parts, each with nothing but a ticket and the warehouse, is the run that one process would make."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import assay
+from assay import assembly, free
+from assay.model.errors import LeaseError, SourceError
+from assay.model.pipeline import Pipeline
+from assay.model.run import RunOptions, RunResult
+from assay.orchestrators.apart import Apart, Ticket
+from assay.settings import Settings
+from pipelines.ride_bookings import ride_bookings
+from pipelines.ride_bookings.generate import generate
+from tests.conformance.processes import ROOT, seen
+from tests.orchestrators.orders import ROWS, orders
+
+AS_OF = dt.date(2024, 12, 1)
+SETTINGS = Settings(workers=1, when_busy="stop", retry_seconds=0.0)
+ONE_STEP = """
+import json, sys
+from tests.orchestrators.test_apart import part, sample_pipeline
+from assay.orchestrators.apart import Ticket
+lake, file, ticket, name = sys.argv[1:]
+with part(lake) as apart:
+    node = apart.do(sample_pipeline(file), Ticket.from_json(json.loads(ticket)), name)
+print(node.status)
+"""
+
+
+@contextmanager
+def part(lake: Path | str) -> Iterator[Apart]:
+    """Open what a process of its own would have."""
+    with closing(assembly.engine(SETTINGS, None)) as engine:
+        yield Apart(engine, assembly.warehouse(SETTINGS, lake, create=True), SETTINGS)
+
+
+def sample_pipeline(file: Path | str) -> Pipeline:
+    return orders.reading({"orders": str(file)})
+
+
+def begun(pipeline: Pipeline, lake: Path) -> Ticket:
+    with part(lake) as apart:
+        return Ticket.from_json(apart.begin(pipeline, RunOptions(AS_OF, dated=True)).to_json())
+
+
+def done(pipeline: Pipeline, lake: Path, ticket: Ticket, *names: str) -> list[str]:
+    found = []
+    for name in names:
+        with part(lake) as apart:
+            found.append(apart.do(pipeline, ticket, name).status)
+    return found
+
+
+def ended(pipeline: Pipeline, lake: Path, ticket: Ticket) -> RunResult:
+    with part(lake) as apart:
+        return apart.end(pipeline, ticket)
+
+
+def in_parts(pipeline: Pipeline, lake: Path) -> RunResult:
+    ticket = begun(pipeline, lake)
+    done(pipeline, lake, ticket, *pipeline.sources, *pipeline.nodes)
+    return ended(pipeline, lake, ticket)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    place = tmp_path / "orders.csv"
+    place.write_text(ROWS)
+    return place
+
+
+def whole(pipeline: Pipeline, lake: Path) -> Any:
+    """Return what a run in one process publishes."""
+    assert assay.run(pipeline, warehouse=lake, as_of=AS_OF, settings=SETTINGS).ok
+    return seen(lake)
+
+
+@pytest.mark.parametrize("rides", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["orders", "rides"])
+def test_a_run_in_parts_publishes_what_one_process_would(file: Path, tmp_path: Path, rides: bool) -> None:
+    pipeline, lake = sample_pipeline(file), tmp_path / "lake"
+    if rides:
+        pipeline = ride_bookings.reading({"bookings": str(generate(tmp_path / "sample", rows=500)["bookings"])})
+    result = in_parts(pipeline, lake)
+    assert (result.state, len(result.tables), result.problems) == ("published", 21 if rides else 4, ())
+    assert seen(lake) == whole(pipeline, tmp_path / "whole")
+    assert {node.attempts for node in result.tables.values()} == {1}
+    again = in_parts(pipeline, lake)
+    assert (again.state, again.run) == ("unchanged", None)
+    assert len(assay.history(lake)) == 1
+
+
+def test_a_step_is_done_by_another_process_and_twice_is_once(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    names = (*pipeline.sources, *pipeline.nodes)
+    assert done(pipeline, lake, ticket, "orders") == ["computed"]
+    command = [sys.executable, "-c", ONE_STEP, str(lake), str(file), json.dumps(ticket.to_json()), "bronze_order"]
+    other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (other.stdout.strip(), other.returncode) == ("written", 0), other.stderr
+    assert done(pipeline, lake, ticket, *names[1:], "gold_day") == ["written"] * 5
+    assert ended(pipeline, lake, ticket).state == "published"
+    assert seen(lake) == whole(pipeline, tmp_path / "whole")
+    told = ended(pipeline, lake, ticket)
+    assert (told.state, told.run, len(assay.history(lake))) == ("published", ticket.run, 1)
+
+
+def test_while_no_process_has_it_in_hand_no_other_run_begins_until_it_is_given_up(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    done(pipeline, lake, ticket, *pipeline.sources)
+    with pytest.raises(LeaseError, match="is still at work"):
+        begun(pipeline, lake)
+    with part(lake) as apart:
+        apart.abandon(ticket, "it was cancelled")
+    assert [past.problems for past in assay.history(lake)] == [("it was cancelled",)]
+    assert in_parts(pipeline, lake).state == "published"
+    with pytest.raises(LeaseError, match="was followed by another"):
+        done(pipeline, lake, ticket, "bronze_order")
+    with part(lake) as apart:
+        apart.abandon(ticket, "too late")
+    assert assay.history(lake)[0].state == "published"
+
+
+def test_a_step_that_fails_lets_nothing_be_published_and_a_resume_does_the_rest(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    done(pipeline, lake, ticket, "orders", "bronze_order")
+    result = ended(pipeline, lake, ticket)
+    assert (result.state, result.problems) == ("failed", ("silver_order failed: it was not done",))
+    assert (result.tables["bronze_order"].status, result.tables["gold_day"].status) == ("written", "blocked")
+    assert seen(lake) == {}
+    resumed = assay.resume(pipeline, warehouse=lake, settings=SETTINGS)
+    assert (resumed.state, resumed.run) == ("published", ticket.run)
+    assert resumed.tables["bronze_order"].started_at == result.tables["bronze_order"].started_at
+
+
+def test_a_source_that_is_gone_fails_its_step_and_the_end_tells_why(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    file.unlink()
+    with pytest.raises(SourceError):
+        done(pipeline, lake, ticket, "orders")
+    result = ended(pipeline, lake, ticket)
+    assert result.state == "failed"
+    assert result.problems[0].startswith("orders failed: ")
+    assert result.nodes["bronze_order"].status == "blocked"
+
+
+def test_a_function_that_is_another_here_is_refused(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    other = replace(pipeline.tables["gold_day"], rows=free("nobody counts"))
+    changed = Pipeline(
+        pipeline.name,
+        tables=[other if name == other.name else node for name, node in pipeline.nodes.items()],
+        sources=pipeline.sources,
+    )
+    with pytest.raises(assay.UsageError, match="gold_day is not here what it was where the run began"):
+        done(changed, lake, ticket, "orders")
+
+
+def test_what_others_have_published_meanwhile_ends_the_run(file: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    pipeline = sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    with part(lake) as apart:
+        # As if its lease had run out: another run takes over, and is not yet followed by this one's ticket.
+        apart.abandon(ticket, "it was silent for too long")
+    assert in_parts(pipeline, lake).ok
+    with pytest.raises(LeaseError, match="publishes nothing"):
+        ended(pipeline, lake, ticket)
+    assert [past.state for past in assay.history(lake)] == ["published", "failed"]
