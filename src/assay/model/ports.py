@@ -210,10 +210,7 @@ class Warehouse(Protocol):
         """Tell others that the run is alive."""
 
     def hand_over(self, handle: RunHandle) -> None:
-        """Let the run belong to no process: its lease holds for long, or until a process renews it.
-
-        Raises LeaseError where the run was taken over.
-        """
+        """Let the run belong to no process, until one renews its lease; raises LeaseError where it was taken over."""
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left.

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from assay.model.data import Manifest
-from assay.model.errors import LeaseError, WarehouseError, describe
+from assay.model.errors import describe
 from assay.model.outcome import UnitRun
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Rows
 from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
+from assay.warehouses.leased import LeasedRuns
 from assay.warehouses.serial import manifest_to_json
 from assay.warehouses.written import WrittenFiles
 
 _POLL_SECONDS = 0.2
 
 
-class RunRecords(WrittenFiles, ABC):
+class RunRecords(WrittenFiles, LeasedRuns):
     """The part of a warehouse that lives in its control tables; a warehouse says how they are reached."""
-
-    url: str
 
     def __init__(self, root: Path, lease_seconds: float) -> None:
         super().__init__(root)
@@ -39,10 +37,6 @@ class RunRecords(WrittenFiles, ABC):
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Connection]:
         """Open a consistent read."""
-
-    @abstractmethod
-    def _writing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that no other writer overlaps."""
 
     @abstractmethod
     def _is_made(self) -> bool:
@@ -73,17 +67,6 @@ class RunRecords(WrittenFiles, ABC):
         with self._writing() as connection:
             lease.check(connection, handle)
             connection.execute(RUNS.update().where(RUNS.c.id == handle.id).values(plan=plan))
-
-    def renew(self, handle: RunHandle) -> None:
-        """Tell others that the run is alive."""
-        # Another writer may hold the catalog for long; the lease outlasts several of these calls.
-        with suppress(WarehouseError), self._writing() as connection:
-            lease.renew(connection, handle, self._lease_seconds)
-
-    def hand_over(self, handle: RunHandle) -> None:
-        """Let the run belong to no process, until one renews its lease."""
-        with self._writing() as connection:
-            lease.hand_over(connection, handle)
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
@@ -161,24 +144,6 @@ class RunRecords(WrittenFiles, ABC):
         """Return the control state that readers see as schema `meta`, by table."""
         with self._reading() as connection:
             return reading.read_control(connection)
-
-    def _taker(self, pipeline: str, plan: Mapping[str, Any]) -> Callable[[Connection], RunHandle | None]:
-        return lambda connection: lease.take(connection, pipeline, plan, self._lease_seconds)
-
-    def _leased(self, pipeline: str, take: Callable[[Connection], RunHandle | None], patience: float) -> RunHandle:
-        """Return the handle that taking the lease gives once it is free; raises LeaseError after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        while True:
-            with self._writing() as connection:
-                handle = take(connection)
-                holder = lease.holder(connection, pipeline)
-            if handle is not None:
-                return handle
-            if time.monotonic() >= deadline:
-                raise LeaseError(
-                    f"Run {holder} of {pipeline} is still at work in {self.url}; try again when it has ended."
-                )
-            time.sleep(_POLL_SECONDS)
 
 
 def _retake(connection: Connection, pipeline: str, run: int, keep: Collection[str], seconds: float) -> RunHandle | None:
