@@ -11,7 +11,7 @@ import pytest
 import assay
 from assay import DeclarationError, Pipeline, TaskRun, UsageError, Workflow, part, task
 from assay.model.errors import LeaseError
-from assay.model.event import Event, PhaseEnded, PhaseStarted
+from assay.model.event import Event, PhaseEnded, PhaseStarted, RunStarted
 from assay.settings import Settings
 from tests.orchestrators.flows import DAY, QUICK, deliver, pipeline
 
@@ -121,6 +121,25 @@ def failing(folder: Path) -> Pipeline:
         lambda bronze_orders: assay.sql("select cast('C' || id as bigint) as name from b", b=bronze_orders)
     ).named("gold_orders")
     return Pipeline("orders", tables=[whole.tables["bronze_orders"], broken], sources=whole.sources)
+
+
+def test_a_run_that_was_stopped_before_it_had_a_plan_is_made_anew(tmp_path: Path) -> None:
+    deliver("orders", tmp_path, 1)
+    flow = Workflow("nightly", phases={"load": [pipeline("orders", tmp_path)]})
+    where: dict[str, Any] = {"warehouse": tmp_path / "lake", "settings": QUICK}
+
+    def stop(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assay.run_workflow(flow, observers=[stop], **where)
+    assert assay.resume_workflow(flow, **where).ok
+    assert [(run.id, run.pipeline, run.state) for run in assay.history(tmp_path / "lake")] == [
+        (3, "orders", "published"),
+        (2, "orders", "failed"),
+        (1, "nightly", "done"),
+    ]
 
 
 @pytest.mark.row("001-04")

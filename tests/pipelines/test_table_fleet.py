@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from assay.settings import Settings
 from pipelines.table_fleet import final_etl, main_etl, pre_etl, sub_etl, table_fleet
 from pipelines.table_fleet.generate import change, locked, make
 from pipelines.table_fleet.tables import TABLES
-from tests.conformance.processes import call
+from tests.conformance.processes import call, finished, started
 
 DAY = dt.date(2026, 3, 1)
 QUICK = Settings(workers=2, retries=2, retry_seconds=0.01)
@@ -130,6 +132,42 @@ def test_each_workflow_runs_by_itself_and_a_failure_is_told_by_the_exit_code(sou
     assert ended.returncode == 1
     assert "pre_etl failed: source_columns failed: ValueError: table_03.name is missing" in ended.stdout
     assert "failed because of pre_etl" in ended.stdout
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_one_that_is_stopped_while_it_reads_ends_at_once_and_goes_on(
+    source: Source, tmp_path: Path, number: signal.Signals
+) -> None:
+    make(source, rows=ROWS, seed=1, lock_timeout="0")
+    where = ("--warehouse", str(tmp_path / "lake"))
+    waits = "select 1 from pg_stat_activity where application_name = 'assay' and wait_event_type = 'Lock'"
+    reads = f"{waits} and query ilike 'copy%'"
+    with (
+        psycopg.connect(source.info.dsn, autocommit=True) as other,
+        locked(other, 7),
+        started("run", "main_etl", "--workers", "2", *where) as process,
+    ):
+        until(lambda: bool(source.execute(reads).fetchall()))
+        process.send_signal(number)
+        ended = finished(process, 20)
+    assert ended.returncode == (-number if number == signal.SIGKILL else 128 + number), ended.stderr
+    until(lambda: not source.execute(waits).fetchall())
+    resumed = call("resume", "main_etl", "--json", *where)
+    document = json.loads(resumed.stdout)
+    assert (resumed.returncode, document["problems"], document["run"]) == (0, [], 1), ended.stderr + resumed.stderr
+    told = document["phases"]["finish"]["units"]["final_etl"]["result"]["phases"]["report"]["units"]
+    assert told["target_equals_source"]["value"] == {"tables": 20, "rows": 20 * ROWS}
+    failed = [run.id for run in assay.history(tmp_path / "lake") if run.state not in ("done", "published")]
+    assert failed == [], "a run was made anew where one could be resumed"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.mark.row("001-15")

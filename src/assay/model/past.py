@@ -35,9 +35,14 @@ class RecordedRun:
     state: str
     plan: Mapping[str, Any]
     nodes: Mapping[str, Mapping[str, Any]]
-    """What each node did, by name."""
+    """What each node, or step of a workflow, did, by name."""
     problems: tuple[str, ...] = ()
     """Why it was not published, where it has ended so."""
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it came so far as to record what it was to do, without which nobody can go on with it."""
+        return "options" in self.plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
-from assay.model.errors import UsageError, describe
+from assay.model.errors import LeaseError, UsageError, describe
 from assay.model.event import Event, Observer, PhaseEnded, PhaseStarted, UnitEnded, WorkflowEnded, WorkflowStarted
 from assay.model.outcome import UnitRun, WorkflowResult
 from assay.model.past import RecordedRun
@@ -62,10 +62,10 @@ class Phased:
         Raises LeaseError where another run of it is at work.
         """
         self.warehouse.make_room(())
-        plan = {"as_of": options.as_of.isoformat(), "dated": options.dated, "full": options.full}
-        plan |= {"phases": workflow.shape}
+        asked = {"dated": options.dated, "full": options.full}
+        plan = {"as_of": options.as_of.isoformat(), "options": asked, "phases": workflow.shape}
         handle = self.warehouse.begin(workflow.name, plan, patience=self._patience)
-        return self._begun(self._course(workflow, handle, options, {}, again=False))
+        return self._begun(Course(workflow, handle, options, self.warehouse, self.settings, again=False, ended={}))
 
     def resume(self, workflow: Workflow) -> WorkflowResult:
         """Go on with a workflow's newest run, which failed: do what failed, in it too, and what follows.
@@ -76,18 +76,13 @@ class Phased:
         units = {name: UnitRun.from_json(name, body) for name, body in run.nodes.items()}
         done = {name: unit for name, unit in units.items() if unit.status == "done"}
         as_of = dt.date.fromisoformat(run.plan["as_of"])
-        options = RunOptions(as_of=as_of, dated=run.plan["dated"], full=run.plan["full"])
+        options = RunOptions(as_of=as_of, **run.plan["options"])
         handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self._patience)
-        return self._begun(self._course(workflow, handle, options, done, again=True))
+        return self._begun(Course(workflow, handle, options, self.warehouse, self.settings, again=True, ended=done))
 
     @property
     def _patience(self) -> float:
         return self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
-
-    def _course(
-        self, workflow: Workflow, handle: RunHandle, options: RunOptions, done: dict[str, UnitRun], *, again: bool
-    ) -> Course:
-        return Course(workflow, handle, options, self.warehouse, self.settings, again, done)
 
     def _begun(self, course: Course) -> WorkflowResult:
         """Carry out a run that has its lease; however it ends, the next need not wait for that."""
@@ -103,7 +98,9 @@ class Phased:
         except BaseException as error:
             why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
             failed = replace(_result(course, began), state="failed", problems=(why,))
-            self.warehouse.close_run(course.handle, failed.as_run())
+            # Where another has taken it over, it has marked it failed.
+            with suppress(LeaseError):
+                self.warehouse.close_run(course.handle, failed.as_run())
             self._tell(WorkflowEnded(failed))
             raise
         self._tell(WorkflowEnded(result))
@@ -184,9 +181,14 @@ class Phased:
             return embedded.run(pipeline, options)
 
     def _failed_since(self, course: Course, name: str) -> bool:
-        """Return whether the newest run of this name failed, or was killed, in this very run of the workflow."""
+        """Return whether the newest run of this name failed, or was killed, in this very run of the workflow.
+
+        One that had no plan yet has nothing to go on with.
+        """
         newest = self.warehouse.newest(name) if course.again else None
-        return newest is not None and newest.id > course.handle.id and newest.state in ("failed", "staged")
+        if newest is None or newest.id < course.handle.id:
+            return False
+        return newest.is_planned and newest.state in ("failed", "staged")
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:

@@ -49,7 +49,7 @@ def resumable(pipeline: Pipeline, run: RecordedRun | None) -> RecordedRun:
         raise UsageError(f"{pipeline.name} has made no run here yet; there is nothing to resume.")
     if run.state not in ("failed", "staged"):
         raise UsageError(f"Run {run.id}, the newest of {pipeline.name}, is {run.state}; there is nothing to resume.")
-    if "options" not in run.plan:
+    if not run.is_planned:
         raise UsageError(f"Run {run.id} has no plan: it failed, or is at work, before it. Run {pipeline.name} again.")
     if missing := set(run.plan["paths"]) - set(pipeline.sources):
         raise _refused(run, f"{sorted(missing)[0]} is no source of {pipeline.name} any more")
