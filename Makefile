@@ -58,11 +58,11 @@ $(DBT)/.ready: requirements-dbt.lock tools/setup.sh
 	@tools/setup.sh $(DBT) requirements-dbt.lock
 	@touch $@
 
-test-dbt: $(READY) $(DBT)/.ready ## run the tests that need dbt, which has an environment of its own
+test-dbt: $(READY) $(DBT)/.ready ## run the tests that need dbt, which has an environment of its own; for some minutes
 	$(PYTEST) -m dbt $(or $(ARGS),--rows=build/rows/dbt.json)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
-	$(PYTEST) -m faults $(or $(ARGS),--rows=build/rows/faults.json)
+	$(PYTEST) -m "faults and not dbt" $(or $(ARGS),--rows=build/rows/faults.json)
 
 sweep-faults: $(READY) ## fail the disk at every single call of a run, in every way; for hours
 	$(PYTEST) -m faults -rP --every-call tests/faults/test_disk.py $(ARGS)
@@ -107,7 +107,7 @@ build/rows/dbt.json: $(READY) $(DBT)/.ready $(SOURCES)
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) -m faults --rows=$@
+	-$(PYTEST) -m "faults and not dbt" --rows=$@
 
 golden: $(READY) ## compare a run on the file DATA=... with the golden counts
 	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }

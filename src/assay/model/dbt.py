@@ -20,6 +20,8 @@ class Model:
 
     unique_id: str
     """What dbt calls it."""
+    selector: str
+    """What it is selected by."""
     layer: str
     """Its schema."""
     entity: str

@@ -110,17 +110,22 @@ def _selection(project: DbtProject, chosen: Sequence[str]) -> list[str]:
     if set(chosen) == set(project.tables):
         return []
     models = [model for name, model in project.models.items() if name in chosen or not model.has_rows]
-    return ["--select", "source:*", *(model.unique_id.rpartition(".")[2] for model in models)]
+    return ["--select", "source:*", *(model.selector for model in models)]
 
 
 def _call(work: Work, program: Program, space: Workspace, selection: Sequence[str]) -> Built:
     full = ["--full-refresh"] if work.plan.options.full else []
-    _, said = program.call("build", *full, *selection, prefix=space.prefix, url=space.url)
+    code, said = program.call("build", *full, *selection, prefix=space.prefix, url=space.url)
     built = read_built(program.target)
-    if built is None:
-        raise TableError(f"dbt has built nothing: {last_lines(said)}")
+    if built is None or (code and all(result.went_well for result in built.results.values())):
+        kind = ConnectionError if _is_lost(said) else TableError
+        raise kind(f"dbt ended with code {code}: {last_lines(said)}")
     for name, result in built.results.items():
-        if not result.went_well and any(words in result.message.lower() for words in _LOST):
+        if not result.went_well and _is_lost(result.message):
             # Not what was asked is wrong: it can be asked again.
             raise ConnectionError(f"{name}: {result.message}")
     return built
+
+
+def _is_lost(said: str) -> bool:
+    return any(words in said.lower() for words in _LOST)

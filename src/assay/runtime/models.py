@@ -30,6 +30,10 @@ _TOLD = 5
 """So many of what failed are named; each stands in its own record."""
 
 
+_UNIT = "unit_test."
+"""What the names of tests begin with that tell how rows differ from those that were expected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
     """How a build ended."""
@@ -47,7 +51,8 @@ def results_of(work: Work, project: DbtProject, built: Built) -> Results:
     verdicts: dict[str, list[Verdict]] = {}
     for test, about in project.tests.items():
         if (result := built.results.get(test)) is not None and result.status != "skipped":
-            verdicts.setdefault(about, []).append(_verdict(built.titles[test], result))
+            told = result.message if result.failures and test.startswith(_UNIT) else ""
+            verdicts.setdefault(about, []).append(_verdict(built.titles[test], result, told))
     nodes = {
         name: replace(_node(work, model, built.results.get(model.unique_id)), verdicts=tuple(verdicts.get(name, ())))
         for name, model in project.models.items()
@@ -59,14 +64,23 @@ def results_of(work: Work, project: DbtProject, built: Built) -> Results:
         for verdict in found
         if verdict.blocks
     ]
+    faults += [
+        f"{name}: {result.message}" for name, result in built.results.items() if _is_apart(result, name, project)
+    ]
     more = [f"and {len(faults) - _TOLD:,} more"] if len(faults) > _TOLD else []
     return Results(nodes, tuple(verdicts.get(DBT, ())), (*faults[:_TOLD], *more))
 
 
-def _verdict(title: str, result: Result) -> Verdict:
+def _is_apart(result: Result, name: str, project: DbtProject) -> bool:
+    """Return whether something failed that is neither a model nor a test: a hook of the project, or one that is new."""
+    models = {model.unique_id for model in project.models.values()}
+    return not result.went_well and result.status != "skipped" and name not in models and name not in project.tests
+
+
+def _verdict(title: str, result: Result, told: str) -> Verdict:
     if result.status == "error":
         return Verdict(title, "block", 1, result.message)
-    return Verdict(title, "warn" if result.status == "warn" else "block", result.failures)
+    return Verdict(title, "warn" if result.status == "warn" else "block", result.failures, told)
 
 
 def _count(verdict: Verdict) -> str:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
+from assay.engines.dbt import leash as leashed
 from assay.engines.dbt.copying import PREFIX
 from assay.model.errors import UsageError
 from assay.model.secrets import without_secrets
 
-PROFILE = "profiles.yml"
-_SECONDS_TO_END = 10.0
-_PARTS = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DBNAME"}
+PROFILES = "profiles.yml"
+_PROFILE = "assay"
+_PARTS = ("host", "port", "user", "dbname")
+"""What dbt must be told itself; all else of an address its driver knows by variables."""
+_WATCHED = "-c client_connection_check_interval=1000"
+"""The server looks, while it works for dbt, whether that still waits; it cannot tell so by itself."""
+_SECRET = b"PGPASSWORD"
 _PASSWORD = "DBT_ENV_SECRET_ASSAY_PASSWORD"
 """A variable whose value dbt never shows."""
 
@@ -32,11 +37,15 @@ class Program:
     """A folder with the project, and its profile."""
     target: Path
     """Where it writes what it has done."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those of the environment that the project asks for."""
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    stopped: bool = False
 
     def call(self, *arguments: str, prefix: str = "", url: str = "") -> tuple[int, str]:
         """Run dbt to its end; return its exit code and what it has said."""
-        command = [self.path, "--no-use-colors", "--log-level", "warn", *arguments]
+        leash = [sys.executable, "-IS", leashed.__file__, str(os.getpid())]
+        command = [*leash, self.path, "--no-use-colors", "--log-level", "warn", *arguments, "--profile", _PROFILE]
         with subprocess.Popen(
             [*command, "--project-dir", str(self.project), "--profiles-dir", str(self.project)],
             env=self._environment(prefix, url),
@@ -50,38 +59,51 @@ class Program:
             start_new_session=True,
         ) as self.process:
             try:
+                if self.stopped:
+                    self.stop()
                 said, _ = self.process.communicate()
             finally:
-                self.stop()
+                self.process.kill()
         return self.process.returncode, without_secrets(said)
 
     def stop(self) -> None:
-        """End the process where it is still at work: it cancels what it asks of the server."""
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_SECONDS_TO_END)
-        process.kill()
+        """End the process, or see to it that none begins; what it has asked of the server ends with its schemas."""
+        self.stopped = True
+        if self.process is not None:
+            self.process.kill()
 
     def _environment(self, prefix: str, url: str) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "PYTHON"))}
         kept = {name: value for name, value in os.environ.items() if name.startswith("DBT_ENV_")}
-        parts = conninfo_to_dict(url)
-        told = {f"DBT_ASSAY_{name}": str(parts.get(part, "")) for part, name in _PARTS.items()}
-        told["DBT_ASSAY_PORT"] = told["DBT_ASSAY_PORT"] or "5432"
         return {
             **own,
             **kept,
-            **told,
-            _PASSWORD: str(parts.get("password", "")),
+            **self.variables,
+            **_address(url),
             PREFIX: prefix,
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.target / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DBT_VERSION_CHECK": "false",
         }
+
+
+def _address(url: str) -> dict[str, str]:
+    """Return the variables by which the profile and the driver know a database, and all that its address asks for."""
+    asked = {part.keyword: part.val for part in Conninfo.parse(url.encode()) if part.val is not None}
+    known = {part.keyword: asked.get(part.keyword, part.val) or b"" for part in Conninfo.get_defaults()}
+    by_driver = {part.envvar: known[part.keyword] for part in Conninfo.get_defaults() if part.keyword in asked}
+    return {
+        **{name.decode(): value.decode() for name, value in by_driver.items() if name not in (None, _SECRET)},
+        "PGOPTIONS": f"{known[b'options'].decode()} {_WATCHED}".strip(),
+        **{f"DBT_ASSAY_{part.upper()}": known[part.encode()].decode() for part in _PARTS},
+        _PASSWORD: known[b"password"].decode(),
+    }
+
+
+def environment(names: Iterable[str]) -> dict[str, str]:
+    """Return the values of variables; what is not set is left out."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def found(name: str, folder: Path) -> str:
@@ -95,7 +117,11 @@ def found(name: str, folder: Path) -> str:
     return program
 
 
-def profile(name: str, threads: int) -> Mapping[str, object]:
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode()
+
+
+def profiles(threads: int) -> Mapping[str, object]:
     """Return the profile that leads dbt into the database of the run: what is secret stays in its environment."""
     output: dict[str, object] = {
         "type": "postgres",
@@ -105,9 +131,11 @@ def profile(name: str, threads: int) -> Mapping[str, object]:
         "password": f"{{{{ env_var('{_PASSWORD}') }}}}",
         "dbname": "{{ env_var('DBT_ASSAY_DBNAME') }}",
         "schema": "public",
+        # By this what it has asked of the server is found and ended, should nobody wait for it any more.
+        "application_name": f"{{{{ env_var('{PREFIX}') or 'assay' }}}}",
         "threads": threads,
     }
-    return {name: {"target": "assay", "outputs": {"assay": output}}}
+    return {_PROFILE: {"target": "assay", "outputs": {"assay": output}}}
 
 
 def last_lines(said: str, count: int = 5) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from assay.model.secrets import without_secrets
 
 RESULTS = "run_results.json"
 MANIFEST = "manifest.json"
+_COMPILED = re.compile(r" compiled code at \S+$")
+"""A place that is gone when people read of it."""
 _WENT_WELL = ("success", "pass", "warn", "no-op", "partial success")
 
 
@@ -48,10 +51,12 @@ def read_built(target: Path) -> Built | None:
     if not (target / RESULTS).is_file():
         return None
     results = json.loads((target / RESULTS).read_text("utf-8"))["results"]
-    nodes = json.loads((target / MANIFEST).read_text("utf-8"))["nodes"]
+    manifest = json.loads((target / MANIFEST).read_text("utf-8"))
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    tests += (manifest.get("unit_tests") or {}).values()
     return Built(
         {each["unique_id"]: _result(each) for each in results},
-        {name: node["name"] for name, node in nodes.items() if node["resource_type"] == "test"},
+        {node["unique_id"]: node["name"] for node in tests},
     )
 
 
@@ -59,7 +64,7 @@ def _result(body: Mapping[str, Any]) -> Result:
     times = [part for part in body["timing"] if part["started_at"] and part["completed_at"]]
     return Result(
         status=body["status"],
-        message=without_secrets(" ".join((body["message"] or "").split())),
+        message=without_secrets(_COMPILED.sub("", " ".join((body["message"] or "").split()))),
         failures=int(body["failures"] or 0),
         started_at=min((_time(part["started_at"]) for part in times), default=None),
         ended_at=max((_time(part["completed_at"]) for part in times), default=None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from assay.warehouses.postgres.content import driver
 from assay.warehouses.postgres.partitions import new_partitions
 from assay.warehouses.postgres.tables import relation
 
+_Grants = Collection[tuple[str, str]]
+"""Privileges and roles."""
 _KINDS = {"v": "view", "m": "materialized view"}
 _KIND = "select relkind::text from pg_class where oid = to_regclass(%s)"
 _INDEXED = """
@@ -47,17 +49,30 @@ def brought_about(connection: Connection, wanted: Sequence[Definition], before: 
 
     Values that have come up get partitions of their own.
     """
+    granted = {each.dataset: _granted(connection, each.dataset) for each in (*before, *wanted)}
     if wanted != before:
-        _make_tables(connection, wanted, before)
+        _drop_changed(connection, wanted, before)
+        _make_tables(connection, wanted, before, granted)
     yield
     for shape in _shapes(wanted):
         for statement in new_partitions(connection, shape):
             driver(connection).execute(statement)
     if wanted != before:
-        make_views(connection, wanted, before)
+        make_views(connection, wanted, before, granted)
 
 
-def _make_tables(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> None:
+def _drop_changed(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> None:
+    """Drop the views that become tables, and those that stand on them, which are made again."""
+    tables = {each.dataset for each in wanted if each.kind == "table"}
+    views = [each.dataset for each in before if each.kind != "table"]
+    if tables & {*views}:
+        for view in reversed(views):
+            _drop(connection, view)
+
+
+def _make_tables(
+    connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition], granted: Mapping[str, _Grants]
+) -> None:
     """Make the tables and columns that are missing, before their rows come; a view in the way is dropped for now."""
     there = {row[0] for row in driver(connection).execute("select nspname from pg_namespace").fetchall()}
     for layer in dict.fromkeys(each.dataset.partition(".")[0] for each in wanted):
@@ -74,7 +89,7 @@ def _make_tables(connection: Connection, wanted: Sequence[Definition], before: S
         migrations.carry_out(connection, statements)
     for each in wanted:
         if each.kind == "table":
-            _furnish(connection, each)
+            _furnish(connection, each, granted[each.dataset])
 
 
 def _shapes(wanted: Sequence[Definition]) -> list[TableShape]:
@@ -82,30 +97,37 @@ def _shapes(wanted: Sequence[Definition]) -> list[TableShape]:
     return [TableShape(each.dataset, each.columns, each.key, each.partition_by) for each in tables]
 
 
-def make_views(connection: Connection, wanted: Sequence[Definition], before: Sequence[Definition]) -> None:
+def make_views(
+    connection: Connection,
+    wanted: Sequence[Definition],
+    before: Sequence[Definition],
+    granted: Mapping[str, _Grants] | None = None,
+) -> None:
     """Make the views that are new, or others than before, and drop those that have gone; the tables are there.
 
-    Of what is dropped to be made again, all that roles may do stays. Raises WarehouseError that names what depends on a
-    view and is nobody's of these.
+    Of what is dropped to be made again, all that roles may do stays; it is `granted` where some were dropped already.
+    Raises WarehouseError that names what depends on a view and is nobody's of these.
     """
     views = [each for each in wanted if each.kind != "table"]
     changed = [each for each in views if each not in before or _kind(connection, each.dataset) != each.kind]
-    gone = {each.dataset for each in before if each.kind != "table"} - {each.dataset for each in views}
+    stood = [each for each in before if each.kind != "table" and _kind(connection, each.dataset) in _KINDS.values()]
+    gone = {each.dataset for each in stood} - {each.dataset for each in views}
     if not (changed or gone):
         return
-    if not gone and _replaced(connection, changed):
+    kept = granted or {each.dataset: _granted(connection, each.dataset) for each in (*before, *views)}
+    if not gone and _replaced(connection, changed, kept):
         return
-    known = {each.dataset: each for each in (*before, *views) if each.kind != "table"}
-    granted = {dataset: _granted(connection, dataset) for dataset in known}
+    names = {each.dataset for each in (*stood, *views)}
+    # As they were made before: what stands on others must go first.
+    known = dict.fromkeys(each.dataset for each in (*before, *views) if each.dataset in names)
     for dataset in reversed(known):
         _drop(connection, dataset)
     for each in views:
         _create(connection, each)
-        for privilege, role in granted[each.dataset]:
-            _grant(connection, each.dataset, privilege, role)
+        _furnish(connection, each, kept[each.dataset])
 
 
-def _replaced(connection: Connection, views: Sequence[Definition]) -> bool:
+def _replaced(connection: Connection, views: Sequence[Definition], kept: Mapping[str, _Grants]) -> bool:
     """Put each view in the place of the one that stands, if they have the same columns: nobody need be asked."""
     if any(each.kind != "view" for each in views):
         return False
@@ -113,6 +135,7 @@ def _replaced(connection: Connection, views: Sequence[Definition]) -> bool:
         with driver(connection).transaction():
             for each in views:
                 _create(connection, each, "create or replace view")
+                _furnish(connection, each, kept[each.dataset])
     except (psycopg.errors.InvalidTableDefinition, psycopg.errors.WrongObjectType):
         return False
     return True
@@ -120,15 +143,17 @@ def _replaced(connection: Connection, views: Sequence[Definition]) -> bool:
 
 def _create(connection: Connection, wanted: Definition, how: str = "") -> None:
     _do(connection, f"{how or f'create {wanted.kind}'} {_name(wanted.dataset)} as {wanted.sql}")
-    _furnish(connection, wanted)
 
 
 def _drop(connection: Connection, dataset: str) -> None:
     kind = _kind(connection, dataset)
     if kind is None:
         return
-    if kind not in _KINDS.values():
-        raise WarehouseError(f"{dataset}: is a table in the database, and a view among the models; drop it by hand.")
+    rows = f"select exists (select from {_name(dataset)})"
+    if kind == "table" and driver(connection).execute(rows.encode()).fetchone() == (True,):
+        raise WarehouseError(
+            f"{dataset}: is a table with rows in the database, and a view among the models; give the view another name."
+        )
     try:
         with driver(connection).transaction():
             _do(connection, f"drop {kind} {_name(dataset)}")
@@ -140,8 +165,8 @@ def _drop(connection: Connection, dataset: str) -> None:
         ) from None
 
 
-def _furnish(connection: Connection, wanted: Definition) -> None:
-    """Make the indexes that are missing, and grant what is to be granted."""
+def _furnish(connection: Connection, wanted: Definition, kept: _Grants = ()) -> None:
+    """Make the indexes that are missing, and grant what is to be granted, and what was."""
     there = driver(connection).execute(_INDEXED, [_name(wanted.dataset)]).fetchall()
     known = {(tuple(columns or ()), unique) for columns, unique in there}
     for columns, asked in wanted.indexes:
@@ -150,7 +175,7 @@ def _furnish(connection: Connection, wanted: Definition) -> None:
         if (columns, unique) not in known:
             names = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string()
             _do(connection, f"create {'unique ' if unique else ''}index on {_name(wanted.dataset)} ({names})")
-    for privilege, role in set(wanted.grants) - set(_granted(connection, wanted.dataset)):
+    for privilege, role in {*wanted.grants, *kept} - set(_granted(connection, wanted.dataset)):
         _grant(connection, wanted.dataset, privilege, role)
 
 

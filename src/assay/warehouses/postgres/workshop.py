@@ -25,8 +25,14 @@ _SCHEMAS = """
 select nspname from pg_namespace
 where nspname ~ %s and split_part(nspname, '_', 3)::bigint = any(%s)
 """
+_END = """
+select pg_terminate_backend(pid, %s) from pg_stat_activity
+where datname = current_database() and usename = current_user
+and application_name ~ %s and split_part(application_name, '_', 3)::bigint = any(%s)
+"""
+_SECONDS_TO_END = 10
 _RUNS = "select distinct split_part(nspname, '_', 3)::bigint from pg_namespace where nspname ~ %s"
-_OURS = f"^{_BEGIN}_[0-9]+_[0-9]+_"
+_OURS = f"^{_BEGIN}_[0-9]{{1,18}}_[0-9]{{1,18}}__"
 
 
 class Workshop:
@@ -72,6 +78,8 @@ def _left(connection: Connection, handle: RunHandle) -> list[int]:
 
 
 def _drop(connection: Connection, runs: Collection[int]) -> None:
+    """Drop the schemas of runs; who still builds there, for nobody, is ended: a schema in use would be waited for."""
+    driver(connection).execute(_END, [_SECONDS_TO_END * 1000, _OURS, list(runs)])
     for (name,) in driver(connection).execute(_SCHEMAS, [_OURS, list(runs)]).fetchall():
         driver(connection).execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
 
