@@ -35,7 +35,7 @@ def build(work: Work, attempt: int) -> NodeRun:
     shown, copied = _shown(work, project, chosen), _copied(work, project, chosen)
     layers = {model.layer for model in project.models.values()} | {dataset.partition(".")[0] for dataset in shown}
     with (
-        opened(project, datasets, work.settings) as program,
+        opened(project, datasets, work.settings, work.engine.room) as program,
         workshop.opened(work.handle, sorted(layers), shown, copied) as space,
         work.engine.stopping(program.stop),
     ):

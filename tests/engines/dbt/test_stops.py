@@ -49,9 +49,10 @@ def _until(seen: Callable[[], object]) -> None:
 
 def _builds(tiny: Tiny) -> list[str]:
     """Return the processes of dbt that are at work for a project."""
-    place = os.fsencode(tiny.folder / "assay-dbt-")
     commands = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    return [command.decode() for command in commands if place in command]
+    return [
+        command.decode() for command in commands if os.fsencode(tiny.folder) in command and b"assay-dbt-" in command
+    ]
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def test_a_killed_run_takes_dbt_along_and_the_server_ends_what_it_was_asked(slow
         _until(lambda: {name.split("_")[2] for (name,) in slow.rows(LEFT)} == {"3"})
         process.kill()
     _until(lambda: not _builds(slow))
+    assert len(list(slow.folder.rglob("assay-dbt-*"))) == 1, "the copy of the first has gone with the second"
     _goes_on(slow)
 
 

@@ -26,15 +26,18 @@ the schemas of a run either."""
 
 
 @contextmanager
-def opened(project: DbtProject, datasets: Collection[str], settings: Settings) -> Iterator[Program]:
+def opened(
+    project: DbtProject, datasets: Collection[str], settings: Settings, room: str | None = None
+) -> Iterator[Program]:
     """Give the program for a copy of a project, which goes when the block ends; `datasets` are the pipeline's tables.
 
+    The copy is made in a folder that has `room` for it, or else where this machine keeps what is temporary.
     Raises DeclarationError for a folder that is no project, UsageError where there is no dbt.
     """
     folder = Path(settings.folder, project.folder)
     check(folder)
     path = found(settings.dbt, Path(settings.folder))
-    with tempfile.TemporaryDirectory(prefix="assay-dbt-") as place:
+    with tempfile.TemporaryDirectory(prefix="assay-dbt-", dir=room) as place:
         copied = Path(place, "project")
         copied.mkdir()
         copy(folder, copied, datasets)
