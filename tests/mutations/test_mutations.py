@@ -186,9 +186,9 @@ MUTATIONS = (
     Mutation(
         "a table of a database is published before the others",
         "warehouses/postgres/store.py",
-        "                tables.hide(connection, dataset, manifest.removed)\n",
-        "                tables.hide(connection, dataset, manifest.removed)\n"
-        "                content.driver(connection).commit()\n",
+        "                    tables.hide(connection, dataset, manifest.removed)\n",
+        "                    tables.hide(connection, dataset, manifest.removed)\n"
+        "                    content.driver(connection).commit()\n",
         ("tests/warehouses/postgres/test_refused.py",),
     ),
     Mutation(
