@@ -17,6 +17,10 @@ from assay.warehouses.postgres.content import METADATA, driver
 
 FILE_COLUMN = "_assay_file"
 """The column that tells which file a row is of."""
+_TYPES = """
+select attname, format_type(atttypid, null) from pg_attribute
+where attrelid = %s::regclass and attnum > 0 and not attisdropped
+"""
 SHOWN = Table(
     "assay_shown",
     METADATA,
@@ -67,13 +71,15 @@ class Rows:
 
 def copy_rows(connection: Connection, to: sql.Identifier, rows: Rows, number: int) -> None:
     """Copy the rows of a file into a table, with the number of the file; raises WarehouseError as `show` does."""
-    from assay.warehouses.postgres.texts import rows_as_text
+    from assay.warehouses.postgres.sending import rows_of
 
     names = sql.SQL(", ").join(sql.Identifier(name) for name in (*rows.columns, FILE_COLUMN))
-    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(to, names)
     with driver(connection).cursor() as cursor:
+        types = dict(cursor.execute(_TYPES, [to.as_string(cursor)]).fetchall())
+        sent = rows_of(rows.path, {name: types[name] for name in rows.columns}, number)
+        query = sql.SQL("copy {} ({}) from stdin (format {})").format(to, names, sql.SQL(sent.form))
         with _named(rows.dataset), cursor.copy(query) as copy:
-            for piece in rows_as_text(rows.path, rows.columns, number):
+            for piece in sent.pieces:
                 copy.write(piece)
         count = cursor.rowcount
     if count != rows.file.rows:
@@ -87,6 +93,8 @@ def _named(dataset: str) -> Iterator[None]:
     """Name the table of a value that the server does not take."""
     try:
         yield
+    except ValueError as error:
+        raise WarehouseError(f"{dataset}: the server does not take a value: {error}.") from None
     except psycopg.DataError as error:
         hint = " PostgreSQL keeps no text with the character NUL." if "0x00" in str(error) else ""
         why = f"the server does not take a value: {error.diag.message_primary}.{hint}"
