@@ -47,7 +47,8 @@ def test_every_step_can_fail_and_has_no_right_but_to_read() -> None:
     assert list(faults(document)) == []
     commands = " ".join(step.get("run", "") for job in document["jobs"].values() for step in job["steps"])
     assert re.findall(r"make ([\w-]+)", commands) == [
-        *("setup", "lint", "docs", "setup", "test", "test-pandas", "test-dbt", "test-faults", "rows", "demo"),
+        *("setup", "lint", "docs", "setup", "test", "test-pandas", "test-dbt", "test-prefect"),
+        *("test-airflow", "test-faults", "rows", "demo"),
         *("build", "smoke"),
     ]
 

@@ -6,7 +6,9 @@ select
     'Customer ' || n,
     'customer' || n || '@example.com',
     (array['France', 'Italy', 'Japan', 'Netherlands', 'Nigeria'])[1 + abs(hashint8extended(n, seed + 1) % 5)]
-from (select current_setting('shop.seed')::bigint * 1000 as seed, (select coalesce(max(id), 0) from customers) as known),
+from (
+    select current_setting('shop.seed')::bigint * 1000 as seed, (select coalesce(max(id), 0) from customers) as known
+) as given,
     generate_series(known + 1, known + current_setting('shop.customers')::bigint) as n;
 
 insert into products (name, category, price)
@@ -14,7 +16,9 @@ select
     'Product ' || n,
     (array['Electronics', 'Furniture', 'Kitchen', 'Stationery'])[1 + abs(hashint8extended(n, seed + 2) % 4)],
     (100 + abs(hashint8extended(n, seed + 3) % 99900)) / 100.0
-from (select current_setting('shop.seed')::bigint * 1000 as seed, (select coalesce(max(id), 0) from products) as known),
+from (
+    select current_setting('shop.seed')::bigint * 1000 as seed, (select coalesce(max(id), 0) from products) as known
+) as given,
     generate_series(known + 1, known + current_setting('shop.products')::bigint) as n;
 
 with

@@ -67,6 +67,8 @@ class DbtProject:
     """Of everything in it: code, configuration, tests."""
     tests: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What dbt calls a test -> the model that it is about; for all others, the step that builds."""
+    content: str = ""
+    """What tells the files of it, and what else it was parsed with, from any others."""
 
     @property
     def tables(self) -> dict[str, Model]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 Kind = Literal["data", "metadata", "quarantine", "leftover", "rows"]
 """data: files of tables and sources that no kept state has. metadata: what only other programs read of such states.
-quarantine: rejected rows of runs of which nothing stands. leftover: what runs left that published nothing of it.
-rows: what the control tables tell of runs beyond the retention."""
+quarantine: rejected rows of runs of which nothing stands. leftover: what runs left that published nothing of it: files,
+and schemas in which dbt was at work. rows: what the control tables tell of runs beyond the retention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,10 @@ class Removed:
 
     count: int
     bytes: int
+
+    def __add__(self, more: Removed) -> Removed:
+        """Return both together."""
+        return Removed(self.count + more.count, self.bytes + more.bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,21 @@ from typing import Protocol
 from assay.model.data import DataFile
 from assay.model.run import RunHandle
 
+BEGIN = "assay_run"
+"""What the names of schemas begin with in which a run builds."""
+
+
+def prefix_of(run: int, token: int) -> str:
+    """Return what the names of the schemas of a run begin with; whoever takes it over has others.
+
+    All are of one length, up to a million runs: what dbt keeps of a parse is that of the next run by another name.
+    """
+    return f"{BEGIN}_{run:06}_{token:06}__"
+
+
+NOBODYS = prefix_of(0, 0)
+"""What the schemas of models begin with where no run builds them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stood:
@@ -33,6 +48,10 @@ class Workspace:
 
 class Workshop(Protocol):
     """The part of a database in which others' SQL builds what readers do not see yet."""
+
+    @property
+    def address(self) -> str:
+        """Of the database, as libpq takes it, with its password."""
 
     def opened(
         self, handle: RunHandle, layers: Collection[str], shown: Mapping[str, Stood], copied: Mapping[str, Stood]

@@ -12,6 +12,7 @@ from assay.model.dbt import DBT, DbtProject, Model
 from assay.model.errors import TableError
 from assay.model.run import NodeRun
 from assay.model.workshop import Stood, Workspace
+from assay.runtime.modelling import cache_of
 from assay.runtime.models import results_of, stage_models
 from assay.runtime.work import Work, would_be
 
@@ -35,7 +36,7 @@ def build(work: Work, attempt: int) -> NodeRun:
     shown, copied = _shown(work, project, chosen), _copied(work, project, chosen)
     layers = {model.layer for model in project.models.values()} | {dataset.partition(".")[0] for dataset in shown}
     with (
-        opened(project, datasets, work.settings, work.engine.room) as program,
+        opened(project, datasets, work.settings, cache_of(work.warehouse), work.engine.room) as program,
         workshop.opened(work.handle, sorted(layers), shown, copied) as space,
         work.engine.stopping(program.stop),
     ):

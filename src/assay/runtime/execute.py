@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from traceback import format_exception
 
-import stamina
-
 from assay.model.database import PostgresTable
 from assay.model.dbt import DBT
 from assay.model.errors import AssayError, UsageError, describe
@@ -18,6 +16,7 @@ from assay.model.run import NodeRun, Status
 from assay.model.secrets import without_secrets
 from assay.runtime.extract import extract
 from assay.runtime.plan import Plan
+from assay.runtime.retrying import tried
 from assay.runtime.stage import stage_table, stage_view
 from assay.runtime.steps import NOT_SELECTED
 from assay.runtime.work import Work
@@ -37,7 +36,13 @@ def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
     started, began = dt.datetime.now(dt.UTC), time.monotonic()
     retried: list[str] = []
     try:
-        done = _attempts(work, name, attempt, retried)
+        done = tried(
+            lambda number: _once(work, name, attempt - 1 + number),
+            retries=work.settings.retries,
+            seconds=work.settings.retry_seconds,
+            may_pass=_may_pass,
+            retried=retried,
+        )
     except UsageError:
         raise
     except Exception as error:
@@ -60,7 +65,7 @@ def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
 
 def _failed(name: str, reason: str, error: Exception) -> NodeRun:
     traceback = without_secrets("".join(format_exception(error)))
-    return NodeRun(name, "failed", reason, error=describe(error), traceback=traceback)
+    return NodeRun(name, "failed", reason, error=describe(error), may_pass=_may_pass(error), traceback=traceback)
 
 
 def skipped(pipeline: Pipeline, plan: Plan, name: str) -> NodeRun:
@@ -77,28 +82,6 @@ def blocked(work: Work, name: str, by: str) -> NodeRun:
     """Return the record of a node that could not run because of one it reads."""
     base = None if name in work.pipeline.views or name == DBT else work.base(name)
     return NodeRun(name, "blocked", f"{by} failed", base.rows if base else None, attempts=0)
-
-
-def _attempts(work: Work, name: str, first: int, retried: list[str]) -> NodeRun:
-    settings = work.settings
-    attempts = stamina.retry_context(
-        on=_may_pass,
-        attempts=settings.retries + 1,
-        timeout=None,
-        wait_initial=settings.retry_seconds,
-        wait_max=settings.retry_seconds,
-        wait_jitter=0,
-        wait_exp_base=1,
-    )
-    for attempt in attempts:
-        with attempt:
-            try:
-                return _once(work, name, first - 1 + attempt.num)
-            except Exception as error:
-                if attempt.num <= settings.retries and _may_pass(error):
-                    retried.append(describe(error))
-                raise
-    raise AssertionError("a retry context ends by returning or raising")
 
 
 def _once(work: Work, name: str, attempt: int) -> NodeRun:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.model.data import Version, dataset_of_definitions
 from assay.model.dbt import DBT, DbtProject, Model
-from assay.model.errors import UsageError
+from assay.model.errors import DeclarationError, UsageError
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.published import State
@@ -18,7 +18,6 @@ from assay.runtime.trace import Traced
 from assay.settings import Settings
 
 _CACHE = "_assay/dbt"
-"""Where a warehouse keeps what dbt told of projects; it can be asked again."""
 _UNKNOWN = Schema(())
 
 
@@ -39,7 +38,12 @@ def with_models(pipeline: Pipeline, warehouse: Warehouse, settings: Settings) ->
     from assay.engines.dbt.project import read
 
     datasets = [pipeline.dataset_of(name) for name in (*pipeline.mirrors, *pipeline.tables)]
-    return pipeline.building(read(pipeline.dbt, datasets, settings, Path(warehouse.root, _CACHE)))
+    return pipeline.building(read(pipeline.dbt, datasets, settings, cache_of(warehouse), warehouse.workshop.address))
+
+
+def cache_of(warehouse: Warehouse) -> Path:
+    """Return where a warehouse keeps what dbt told of projects; it can be asked again."""
+    return Path(warehouse.root, _CACHE)
 
 
 def trace_models(pipeline: Pipeline) -> dict[str, Traced]:
@@ -58,6 +62,8 @@ def plan_models(
     project = pipeline.dbt
     if project is None or not project.models:
         return {}
+    if wanted:
+        _check_kinds(project, state)
     found = {
         name: _table_step(model, state.versions.get(model.dataset), pipeline, state, options, steps)
         if name in wanted
@@ -68,6 +74,17 @@ def plan_models(
     for name in project.models.keys() - found.keys():
         found[name] = Step(name, building.action, building.reason if building.action == "skip" else "dbt builds")
     return {DBT: building} | {name: found[name] for name in project.models}
+
+
+def _check_kinds(project: DbtProject, state: State) -> None:
+    """Raise DeclarationError for a view that would stand where a table with rows does, before anything is built."""
+    for model in project.models.values():
+        version = state.versions.get(model.dataset)
+        if version is not None and version.rows and not model.has_rows:
+            raise DeclarationError(
+                f"{project.folder}: {model.unique_id} is a {model.kind}, and {model.dataset} a published table with "
+                f"{version.rows:,} rows; give the {model.kind} another name, or keep the table."
+            )
 
 
 def _building(project: DbtProject, version: Version | None, found: Mapping[str, Step], wanted: set[str]) -> Step:

@@ -57,7 +57,8 @@ def results_of(work: Work, project: DbtProject, built: Built) -> Results:
         name: replace(_node(work, model, built.results.get(model.unique_id)), verdicts=tuple(verdicts.get(name, ())))
         for name, model in project.models.items()
     }
-    faults = [f"{node.name}: {node.error}" for node in nodes.values() if node.error]
+    # What it said stands in the record of the model, and is told from there.
+    faults = [f"{node.name} fails" for node in nodes.values() if node.error]
     faults += [
         f"{about}: test {verdict.check} fails{_count(verdict)}"
         for about, found in verdicts.items()

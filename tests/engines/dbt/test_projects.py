@@ -46,7 +46,26 @@ def test_a_model_that_cannot_be_led_out_of_sight_is_refused(tiny: Tiny) -> None:
     tiny.write({"dbt_project.yml": f'{PROJECT}"macro-paths": [own]\n', "own/schema.sql": OWN % "marts"})
     with pytest.raises(UsageError, match=r"stg_orders stands in the schema public_staging, into which something"):
         tiny.run()
+    asked = f"config(schema='{'a' * 39}')"
+    tiny.write({"dbt_project.yml": PROJECT, "models/marts/far.sql": "{{ " + asked + " }} select 1 as a"})
+    with pytest.raises(UsageError, match=r"far stands in the schema a{39}, whose name is too long: 38 letters are the"):
+        tiny.run()
     assert tiny.kinds() == {"raw.orders": "r"}
+
+
+def test_what_was_parsed_once_is_not_parsed_again_by_builds_of_other_runs(tiny: Tiny, tmp_path: Path) -> None:
+    def parses() -> set[tuple[str, int]]:
+        return {(str(path), path.stat().st_ino) for path in (tmp_path / "cache").rglob("partial_parse.msgpack")}
+
+    assert tiny.run().state == "published"
+    first = parses()
+    tiny.change("insert into orders values (4, 103, 1)")
+    assert tiny.run().state == "published"
+    assert (len(first), parses()) == (1, first), "dbt writes one when it has parsed anything"
+    tiny.model("counts", "select count(*) as orders from {{ ref('stg_orders') }}")
+    assert tiny.run().state == "published"
+    assert len(parses()) == 2
+    assert tiny.rows("select orders from marts.counts") == [(4,)]
 
 
 def test_a_failed_hook_and_a_failed_unit_test_publish_nothing(tiny: Tiny) -> None:
@@ -130,8 +149,11 @@ def test_a_view_becomes_a_table_with_all_that_roles_may_do_and_an_undo_makes_it_
     finally:
         tiny.execute(f"drop owned by {role}", f"drop role {role}")
     tiny.model("revenue", "{{ config(materialized='view') }} select 1 as customer_id")
-    with pytest.raises(assay.AssayError, match=r"marts\.revenue: is a table with rows .* give the view another name"):
+    runs = len(assay.history(tiny.url))
+    told = r"tiny\.revenue is a view, and marts\.revenue a published table with 2 rows; give the view another name"
+    with pytest.raises(UsageError, match=told):
         tiny.run()
+    assert len(assay.history(tiny.url)) == runs, "nothing was built for it"
 
 
 def test_what_lies_beside_a_project_is_none_of_it(tiny: Tiny, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_killed_run_takes_dbt_along_and_the_server_ends_what_it_was_asked(slow
     _until(lambda: not _builds(slow) and not slow.rows(SLEEPS))
     assert len(slow.rows(LEFT)) == 3
     with _run(slow) as process:
-        _until(lambda: {name.split("_")[2] for (name,) in slow.rows(LEFT)} == {"3"})
+        _until(lambda: {int(name.split("_")[2]) for (name,) in slow.rows(LEFT)} == {3})
         process.kill()
     _until(lambda: not _builds(slow))
     assert len(list(slow.folder.rglob("assay-dbt-*"))) == 1, "the copy of the first has gone with the second"

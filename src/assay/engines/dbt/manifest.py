@@ -13,6 +13,7 @@ from assay.engines.dbt.copying import MACROS
 from assay.model.data import name_of_table
 from assay.model.dbt import DBT, DbtProject, Model, ModelKind
 from assay.model.errors import DeclarationError
+from assay.model.workshop import NOBODYS
 
 _KINDS: Mapping[str, ModelKind] = {
     "view": "view",
@@ -21,6 +22,8 @@ _KINDS: Mapping[str, ModelKind] = {
     "materialized_view": "materialized view",
     "seed": "table",
 }
+_LONGEST = 63
+"""PostgreSQL keeps no more of a name."""
 _TOLD = ("tags", "docs", "group", "access", "description")
 """What a configuration says to people, and changes nothing."""
 _DBT = ("dbt", "dbt_postgres")
@@ -33,8 +36,6 @@ _VARIABLE = "var("
 class Parsed:
     """How a project was parsed, beside what its manifest tells."""
 
-    prefix: str
-    """What the schemas of models began with."""
     surroundings: str
     """What tells the variables that it may ask for from any others."""
     content: str
@@ -77,7 +78,8 @@ class _Manifest:
             models[model.name] = model
         names = {model.unique_id: model.name for model in models.values()}
         tests = {name: names.get(self._about(name) or "", DBT) for name in self.tests}
-        return DbtProject(self.folder, models, _digest([*self.marks.values(), *map(self._code, self.tests)]), tests)
+        mark = _digest([*self.marks.values(), *map(self._code, self.tests)])
+        return DbtProject(self.folder, models, mark, tests, self.parsed.content)
 
     def _model(self, name: str) -> Model:
         node = self.nodes[name]
@@ -87,10 +89,15 @@ class _Manifest:
             raise DeclarationError(
                 f"{place} is materialized as {config['materialized']!r}; assay publishes {', '.join(_KINDS)}."
             )
-        if not node["schema"].startswith(self.parsed.prefix):
+        if not node["schema"].startswith(NOBODYS):
             raise DeclarationError(
                 f"{place} stands in the schema {node['schema']}, into which something leads it that assay does not "
                 "see; let its configuration name the schema."
+            )
+        if len(node["schema"]) > _LONGEST:
+            raise DeclarationError(
+                f"{place} stands in the schema {node['schema'].removeprefix(NOBODYS)}, whose name is too long: "
+                f"{_LONGEST - len(NOBODYS)} letters are the most, since those of a run begin with {len(NOBODYS)} more."
             )
         if kind == "materialized view" and not any(index.get("unique") for index in config.get("indexes") or ()):
             raise DeclarationError(
@@ -101,7 +108,7 @@ class _Manifest:
         return Model(
             unique_id=name,
             selector=".".join(node["fqn"]),
-            layer=node["schema"].removeprefix(self.parsed.prefix),
+            layer=node["schema"].removeprefix(NOBODYS),
             entity=node["alias"],
             kind=kind,
             reads=tuple(sorted(self._reads(name))),

@@ -14,11 +14,14 @@ from psycopg.pq import Conninfo
 
 from assay.engines.dbt import leash as leashed
 from assay.engines.dbt.copying import PREFIX
+from assay.engines.dbt.kept import Kept
 from assay.model.errors import UsageError
 from assay.model.secrets import without_secrets
 
 PROFILES = "profiles.yml"
 _PROFILE = "assay"
+_QUIETLY = ("--no-use-colors", "--log-level", "warn", "--log-level-file", "none")
+"""What dbt has to say is told once, and nobody would read a log of it."""
 _PARTS = ("host", "port", "user", "dbname")
 """What dbt must be told itself; all else of an address its driver knows by variables."""
 _WATCHED = "-c client_connection_check_interval=1000"
@@ -37,6 +40,8 @@ class Program:
     """A folder with the project, and its profile."""
     target: Path
     """Where it writes what it has done."""
+    kept: Kept
+    """What is kept of this content of the project."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Those of the environment that the project asks for."""
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
@@ -44,8 +49,9 @@ class Program:
 
     def call(self, *arguments: str, prefix: str = "", url: str = "") -> tuple[int, str]:
         """Run dbt to its end; return its exit code and what it has said."""
+        self.kept.lend_parse(self.target, prefix)
         leash = [sys.executable, "-IS", leashed.__file__, str(os.getpid())]
-        command = [*leash, self.path, "--no-use-colors", "--log-level", "warn", *arguments, "--profile", _PROFILE]
+        command = [*leash, self.path, *_QUIETLY, *arguments, "--profile", _PROFILE]
         with subprocess.Popen(
             [*command, "--project-dir", str(self.project), "--profiles-dir", str(self.project)],
             env=self._environment(prefix, url),
@@ -64,6 +70,7 @@ class Program:
                 said, _ = self.process.communicate()
             finally:
                 self.process.kill()
+        self.kept.keep_parse(self.target, prefix)
         return self.process.returncode, without_secrets(said)
 
     def stop(self) -> None:
@@ -81,6 +88,8 @@ class Program:
             **self.variables,
             **_address(url),
             PREFIX: prefix,
+            # By this what it has asked of the server is found and ended, should nobody wait for it any more.
+            "PGAPPNAME": prefix,
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.target / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -131,8 +140,8 @@ def profiles(threads: int) -> Mapping[str, object]:
         "password": f"{{{{ env_var('{_PASSWORD}') }}}}",
         "dbname": "{{ env_var('DBT_ASSAY_DBNAME') }}",
         "schema": "public",
-        # By this what it has asked of the server is found and ended, should nobody wait for it any more.
-        "application_name": f"{{{{ env_var('{PREFIX}') or 'assay' }}}}",
+        # Left to its driver: what changes in a profile from run to run makes dbt parse anew.
+        "application_name": "",
         "threads": threads,
     }
     return {_PROFILE: {"target": "assay", "outputs": {"assay": output}}}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete
 
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, readers, vacuuming
-from assay.warehouses.postgres import content
+from assay.warehouses.postgres import content, workshop
 
 
 def vacuum(connection: Connection, root: Path, retention: Retention | None, *, remove: bool) -> Vacuumed:
@@ -20,6 +20,7 @@ def vacuum(connection: Connection, root: Path, retention: Retention | None, *, r
     reads there any more.
     """
     lease.end_dead(connection)
+    left = workshop.left(connection)
     now, before = dt.datetime.now(dt.UTC), vacuuming.references(connection)
     oldest, rows = vacuuming.oldest_readable(connection), 0
     if retention is not None:
@@ -28,13 +29,14 @@ def vacuum(connection: Connection, root: Path, retention: Retention | None, *, r
     kept = vacuuming.references(connection)
     sizes = content.sizes(connection)
     gone = vacuuming.garbage(sizes, root, before, kept, replaying=bool(readers.held(root)))
-    vacuumed = Vacuumed(
-        removed=False, kinds=vacuuming.sums(gone, sizes, rows), oldest=vacuuming.run_of_state(connection, oldest)
-    )
+    kinds = vacuuming.sums(gone, sizes, rows)
+    kinds["leftover"] = sum(left.values(), kinds["leftover"])
+    vacuumed = Vacuumed(removed=False, kinds=kinds, oldest=vacuuming.run_of_state(connection, oldest))
     if not remove:
         # What would go is what goes: all of it is done, and taken back.
         connection.rollback()
         return vacuumed
+    workshop.drop(connection, left)
     connection.execute(delete(content.CONTENT).where(content.CONTENT.c.path.in_(list(gone))))
     if not readers.held(root):
         for path in gone:

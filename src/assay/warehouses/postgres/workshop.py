@@ -7,19 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from psycopg import sql
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
 from assay.model.run import RunHandle
-from assay.model.workshop import Stood, Workspace
+from assay.model.vacuum import Removed
+from assay.model.workshop import BEGIN, Stood, Workspace, prefix_of
 from assay.warehouses import lease
-from assay.warehouses.control import LEASES
 from assay.warehouses.postgres import tables
 from assay.warehouses.postgres.content import driver
 from assay.warehouses.postgres.database import Database
 
-_BEGIN = "assay_run"
 _NEW = "_assay_new"
 _SCHEMAS = """
 select nspname from pg_namespace
@@ -31,8 +30,14 @@ where datname = current_database() and usename = current_user
 and application_name ~ %s and split_part(application_name, '_', 3)::bigint = any(%s)
 """
 _SECONDS_TO_END = 10
-_RUNS = "select distinct split_part(nspname, '_', 3)::bigint from pg_namespace where nspname ~ %s"
-_OURS = f"^{_BEGIN}_[0-9]{{1,18}}_[0-9]{{1,18}}__"
+_LEFT = """
+select split_part(nspname, '_', 3)::bigint, count(distinct n.oid),
+  coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+from pg_namespace n left join pg_class c on c.relnamespace = n.oid and c.relkind in ('r', 'm')
+where nspname ~ %s and pg_has_role(nspowner, 'usage')
+group by 1
+"""
+_OURS = f"^{BEGIN}_[0-9]{{1,18}}_[0-9]{{1,18}}__"
 
 
 class Workshop:
@@ -43,6 +48,11 @@ class Workshop:
         self._database = database
         self._local = local
 
+    @property
+    def address(self) -> str:
+        """Of the database, as libpq takes it, with its password."""
+        return self._database.address
+
     @contextmanager
     def opened(
         self, handle: RunHandle, layers: Collection[str], shown: Mapping[str, Stood], copied: Mapping[str, Stood]
@@ -51,11 +61,11 @@ class Workshop:
 
         Raises LeaseError where the run was taken over.
         """
-        prefix = f"{_BEGIN}_{handle.id}_{handle.token}__"
+        prefix = prefix_of(handle.id, handle.token)
         root = self._local([file for stood in shown.values() for file in stood.added])
         with self._database.transaction() as connection:
             lease.check(connection, handle)
-            _drop(connection, _left(connection, handle))
+            drop(connection, {*left(connection), handle.id})
             for layer in layers:
                 driver(connection).execute(sql.SQL("create schema {}").format(sql.Identifier(f"{prefix}{layer}")))
             for dataset, stood in shown.items():
@@ -63,21 +73,22 @@ class Workshop:
             for dataset, stood in copied.items():
                 _copy(connection, prefix, dataset, stood)
         try:
-            yield Workspace(self._database.address, prefix)
+            yield Workspace(self.address, prefix)
         finally:
             # Where the server is gone, the next run does it.
             with suppress(WarehouseError), self._database.transaction() as connection:
-                _drop(connection, [handle.id])
+                drop(connection, [handle.id])
 
 
-def _left(connection: Connection, handle: RunHandle) -> list[int]:
-    """Return the runs that have schemas and are not at work; this one has some where it was tried before."""
-    at_work = set(connection.execute(select(LEASES.c.run).where(LEASES.c.run.is_not(None))).scalars())
-    there = [row[0] for row in driver(connection).execute(_RUNS, [_OURS]).fetchall()]
-    return [run for run in there if run == handle.id or run not in at_work]
+def left(connection: Connection) -> dict[int, Removed]:
+    """Return the runs that have schemas and are not at work: how many, and how large."""
+    there = driver(connection).execute(_LEFT, [_OURS]).fetchall()
+    # Asked after that: a run has its lease before its schemas.
+    at_work = lease.at_work(connection)
+    return {run: Removed(schemas, size) for run, schemas, size in there if run not in at_work}
 
 
-def _drop(connection: Connection, runs: Collection[int]) -> None:
+def drop(connection: Connection, runs: Collection[int]) -> None:
     """Drop the schemas of runs; who still builds there, for nobody, is ended: a schema in use would be waited for."""
     driver(connection).execute(_END, [_SECONDS_TO_END * 1000, _OURS, list(runs)])
     for (name,) in driver(connection).execute(_SCHEMAS, [_OURS, list(runs)]).fetchall():
