@@ -16,7 +16,7 @@ from assay.model.ports import Warehouse
 from assay.model.secrets import without_secrets
 from assay.model.source import is_text
 from assay.proof.grounds import Folders, Grounds
-from assay.settings import Settings
+from assay.settings import Settings, load
 
 if TYPE_CHECKING:
     from assay.engines.duckdb.engine import DuckDbEngine
@@ -52,6 +52,12 @@ class _Place:
     @property
     def folder(self) -> Path:
         return self.base / self.text.removeprefix(_FOLDER)
+
+
+def current_settings(*, workers: int | None = None, folder: Path | None = None) -> Settings:
+    """Return the settings that hold in a folder, by default the current one, with the number of workers asked for."""
+    found = load(os.environ, folder or Path.cwd())
+    return found if workers is None else replace(found, workers=workers)
 
 
 def engine(settings: Settings, order: int | None) -> DuckDbEngine:

@@ -1,4 +1,4 @@
-"""Finding a pipeline or workflow by the name that people write."""
+"""Finding a pipeline or workflow, or what else a phase holds, by the name that people write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 from assay.model.errors import AssayError, DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import place_of
-from assay.model.workflow import Workflow
+from assay.model.workflow import Unit, Workflow
 from assay.settings import Settings
 
 
@@ -27,6 +27,14 @@ def find(name: str, settings: Settings) -> Pipeline | Workflow:
 
     Modules are found from the folder of assay.toml and the current one. Raises DeclarationError with the near miss.
     """
+    found = find_unit(name, settings)
+    if not isinstance(found, Pipeline | Workflow):
+        raise DeclarationError(f"{name!r} is a step of workflows, and not run by itself.")
+    return found
+
+
+def find_unit(name: str, settings: Settings) -> Unit:
+    """Load whatever can stand in a phase: a task or part of a pipeline, too; see `find`."""
     target = settings.pipelines.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon:
@@ -39,7 +47,7 @@ def find(name: str, settings: Settings) -> Pipeline | Workflow:
             sys.path.insert(0, folder)
     module = _module(module_name, name)
     found = getattr(module, attribute, None)
-    if not isinstance(found, Pipeline | Workflow):
+    if not isinstance(found, Unit):
         pipelines = [key for key, value in vars(module).items() if isinstance(value, Pipeline | Workflow)]
         raise DeclarationError(
             f"{module_name} has no pipeline {attribute!r}.{near_miss(attribute, pipelines)} "

@@ -31,7 +31,7 @@ def migrate(
     instead, and never carried out. Raises UsageError where a column would have to change to a type that cannot hold
     what it may have, or where a file was changed after it had been carried out.
     """
-    settings = settings or platform.current_settings()
+    settings = settings or assembly.current_settings()
     if not assembly.is_database(settings, warehouse):
         return []
     found, engine = platform.find(pipeline, settings), assembly.engine(settings, None)

@@ -115,14 +115,15 @@ def _of_run(arguments: WorkflowArguments) -> RunArguments:
 
 def _phased(arguments: WorkflowArguments) -> Phased:
     from assay.orchestrators.phased import Phased
+    from assay.orchestrators.units import Here
 
-    settings = arguments.get("settings") or platform.current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     location, observers = arguments.get("warehouse"), tuple(arguments.get("observers", ()))
     own: RunArguments = {"warehouse": location, "observers": observers}
     return Phased(
         warehouse=assembly.warehouse(settings, location, create=True),
         place=assembly.located(settings, location),
         settings=settings,
-        opened=lambda: platform.embedded(settings, own),
+        units=Here(lambda: platform.embedded(settings, own)),
         observers=observers,
     )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -25,7 +23,7 @@ from assay.model.published import Verified
 from assay.model.run import RunOptions, RunResult
 from assay.model.source import Source
 from assay.model.vacuum import Retention, Vacuumed
-from assay.settings import Settings, load
+from assay.settings import Settings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -84,7 +82,7 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
         ConflictError: others kept publishing what this run reads.
         LeaseError: another run of the pipeline is at work.
     """
-    settings = arguments.get("settings") or current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     target = resolve(pipeline, arguments.get("sources") or {}, settings)
     result = None
     try:
@@ -99,7 +97,7 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
 
 def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
     """Return what `run` with the same arguments would do, and why; changes nothing."""
-    settings = arguments.get("settings") or current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     target = resolve(pipeline, arguments.get("sources") or {}, settings)
     with embedded(settings, arguments) as orchestrator:
         return orchestrator.plan(target, options(arguments))
@@ -118,7 +116,7 @@ def resume(
     Raises UsageError where there is nothing to resume, or where code, declarations or published tables have changed
     so that the run would mix what does not belong together.
     """
-    settings = settings or current_settings()
+    settings = settings or assembly.current_settings()
     found = find(pipeline, settings)
     with embedded(settings, {"warehouse": warehouse, "observers": observers}) as orchestrator:
         return orchestrator.resume(found)
@@ -128,7 +126,7 @@ def replay_lines(
     pipeline: Pipeline, source: str, file: Path, standing: Sequence[StandingLine], **arguments: Unpack[RunArguments]
 ) -> tuple[RunResult | None, SortedLines]:
     """Load the lines of a mended file that fit, each once; the result is None where there are none to load."""
-    settings = arguments.get("settings") or current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     with embedded(settings, arguments) as orchestrator:
         return orchestrator.replay(pipeline, source, file, standing, options(arguments))
 
@@ -142,7 +140,7 @@ def follow(
     warehouse: Location | None,
 ) -> Whereabouts:
     """Tell the fate of the rows that are looked for, of all that a pipeline was delivered."""
-    with embedded(current_settings(), {"warehouse": warehouse}) as orchestrator:
+    with embedded(assembly.current_settings(), {"warehouse": warehouse}) as orchestrator:
         return orchestrator.where(pipeline, sought, rejected, bad_lines, limit)
 
 
@@ -152,9 +150,8 @@ def undo(run: int | None = None, *, warehouse: Location | None = None, settings:
     The undo is a run itself, so it can be undone. Deliveries that go are not loaded again unless `redo` is asked for.
     Raises UsageError where there is nothing to undo, LeaseError while another run of the pipeline is at work.
     """
-    settings = settings or current_settings()
-    patience = settings.busy_seconds if settings.when_busy == "wait" else 0.0
-    return assembly.warehouse(settings, warehouse, create=False).undo(run, patience=patience)
+    settings = settings or assembly.current_settings()
+    return assembly.warehouse(settings, warehouse, create=False).undo(run, patience=settings.patience)
 
 
 def vacuum(
@@ -171,7 +168,7 @@ def vacuum(
     read nor undone afterwards. With `leftovers` every state is kept, and just what runs staged and did not
     publish goes. Raises WarehouseError where another program has changed a table, or the lake was moved.
     """
-    settings = settings or current_settings()
+    settings = settings or assembly.current_settings()
     found = assembly.warehouse(settings, warehouse, create=False)
     retention = None if leftovers else Retention(settings.keep_runs, settings.keep_days)
     return found.vacuum(retention, remove=remove)
@@ -182,7 +179,7 @@ def verify(warehouse: Location | None = None) -> Verified:
 
     Raises WarehouseError where there is no warehouse, or where its catalog is damaged.
     """
-    return assembly.warehouse(current_settings(), warehouse, create=False).verify()
+    return assembly.warehouse(assembly.current_settings(), warehouse, create=False).verify()
 
 
 def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
@@ -206,18 +203,12 @@ def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastR
 
 def stored(warehouse: Location | None = None) -> Warehouse:
     """Open a warehouse that is there; raises WarehouseError where there is none."""
-    return assembly.warehouse(current_settings(), warehouse, create=False)
+    return assembly.warehouse(assembly.current_settings(), warehouse, create=False)
 
 
 def find(pipeline: Pipeline | str, settings: Settings | None = None) -> Pipeline:
     """Return a pipeline by the name that people write, or itself."""
-    return find_pipeline(pipeline, settings or current_settings()) if isinstance(pipeline, str) else pipeline
-
-
-def current_settings(*, workers: int | None = None) -> Settings:
-    """Return the settings that hold in the current folder, with the number of workers asked for."""
-    found = load(os.environ, Path.cwd())
-    return found if workers is None else replace(found, workers=workers)
+    return find_pipeline(pipeline, settings or assembly.current_settings()) if isinstance(pipeline, str) else pipeline
 
 
 def options(arguments: RunArguments) -> RunOptions:

@@ -53,7 +53,7 @@ def crashtest(
     "module:object". Raises UsageError where the pipeline or an input is wrong, RunError where an undisturbed run fails.
     """
     began = time.monotonic()
-    settings = settings or platform.current_settings()
+    settings = settings or assembly.current_settings()
     kills = kills or Kills(jobs=settings.worker_count)
     if kills.calls and on != LAKE:
         raise UsageError("Calls to the system are counted in lakes; a server's are its own.")
@@ -148,7 +148,7 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
     or "module:object". Raises UsageError where the declaration or an input as a whole is wrong.
     """
     began = time.monotonic()
-    settings = arguments.get("settings") or platform.current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     declared = _tried(platform.resolve(pipeline, arguments.get("sources", {}), settings))
     options = platform.options(
         {"as_of": arguments.get("as_of"), "allow_duplicates": arguments.get("allow_duplicates", False)}

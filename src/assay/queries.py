@@ -9,7 +9,7 @@ from contextlib import closing
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from assay import platform
+from assay import assembly, platform
 from assay.assembly import Location
 from assay.model.data import Version, is_table, name_of_table
 from assay.model.difference import TableDifference
@@ -111,7 +111,7 @@ def _only_pipeline(key: Sequence[str], warehouse: Location | None) -> Pipeline:
     name, *others = owners
     if others:
         raise UsageError(f"The warehouse has tables of {', '.join(owners)}. Type `{asked} {name}`, or another of them.")
-    declared = platform.current_settings().pipelines
+    declared = assembly.current_settings().pipelines
     called = [name] if name in declared else [other for other in declared if platform.find(other).name == name]
     if not called:
         raise UsageError(

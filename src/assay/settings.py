@@ -60,6 +60,12 @@ class Settings:
     """For how many days a vacuum keeps what was published."""
     pipelines: Mapping[str, str] = field(default_factory=dict)
     """Short name -> "module:object"."""
+    deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> what `assay deploy` puts on a server under that name; see how-to/prefect.md."""
+    work_pool: str = "default-pool"
+    """The pool of workers that deployments run on; those that wait for others run on this name with `-parents`."""
+    database_limit: int = 3
+    """How many steps read databases at once, over all workers of a server."""
     folder: str = "."
     """Where assay.toml was found; pipelines are imported from here."""
 
@@ -67,6 +73,11 @@ class Settings:
     def worker_count(self) -> int:
         """The number of workers on this machine."""
         return self.workers or (os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) or 1
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds to wait for another run."""
+        return self.busy_seconds if self.when_busy == "wait" else 0.0
 
 
 def load(environment: Mapping[str, str], start: Path) -> Settings:
@@ -96,12 +107,13 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _from_variable(name: str, text: str) -> dict[str, Any]:
     key = name.removeprefix("ASSAY_").lower()
-    if key not in _KINDS or key == "pipelines":
+    if key not in _KINDS or key in _TABLES:
         # Others may keep variables of their own under this prefix; only ours are read.
         return {}
     return {key: _typed(name, key, text)}
 
 
+_TABLES = ("pipelines", "deployments")
 _KINDS: Mapping[str, str] = {f.name: str(f.type) for f in fields(Settings) if f.name != "folder"}
 
 
@@ -118,8 +130,9 @@ def _typed(place: str, name: str, value: Any) -> Any:
 
 def _read(name: str, kind: str, value: Any) -> Any:
     """Return a value in its setting's type; raises TypeError or ValueError where it is none of it."""
-    if name == "pipelines":
-        if not isinstance(value, dict) or not all(isinstance(target, str) for target in value.values()):
+    if name in _TABLES:
+        of = str if name == "pipelines" else dict
+        if not isinstance(value, dict) or not all(isinstance(target, of) for target in value.values()):
             raise TypeError
         return dict(value)
     if kind in ("int", "float"):
@@ -144,6 +157,7 @@ def _wanted(name: str, kind: str) -> str:
         "rejected_share": "a share from 0 to 1",
         "memory_limit": "a size such as 1GB",
         "pipelines": "a table of names",
+        "deployments": "a table of tables",
     }
     kinds = {"int": "a whole number from 0", "float": "a number from 0", "str": "a text that is not empty"}
     return named.get(name) or kinds[kind]

@@ -66,7 +66,7 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
 
     Raises UsageError where the database cannot be read, or the warehouse lacks tables.
     """
-    settings = arguments.get("settings") or platform.current_settings()
+    settings = arguments.get("settings") or assembly.current_settings()
     place = arguments.get("warehouse")
     into_database = assembly.is_database(settings, place)
     pipeline = mirror_of(url, into_database=into_database, **_choice(arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from assay import platform, queries
+from assay import assembly, platform, queries
 from assay.assembly import Location
 from assay.model.errors import UsageError
 from assay.model.ledger import Ledger
@@ -39,7 +39,7 @@ def _declared(pipeline: Pipeline, warehouse: Location | None) -> Iterator[Findin
     """Judge by what the pipeline declares, all but its rules."""
     # A warehouse that is not there is an error here; a run would make it.
     stored = platform.stored(warehouse)
-    with platform.embedded(platform.current_settings(), {"warehouse": warehouse}) as opened:
+    with platform.embedded(assembly.current_settings(), {"warehouse": warehouse}) as opened:
         traced, state = trace(pipeline, opened.engine), stored.state()
         with opened.engine.session() as session:
             functions = Functions(pipeline, traced, state, stored, session)

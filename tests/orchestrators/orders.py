@@ -12,6 +12,7 @@ def bronze_order(orders: LazyFrame) -> LazyFrame:
 
 @table(key="id")
 def silver_order(bronze_order: LazyFrame) -> LazyFrame:
+    """The orders that count."""
     return bronze_order.select("id", "customer", "day", "amount")
 
 

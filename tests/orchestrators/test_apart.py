@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from assay import assembly, free
 from assay.model.errors import LeaseError, SourceError
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions, RunResult
-from assay.orchestrators.apart import Apart, Ticket
+from assay.orchestrators.apart import Apart
+from assay.orchestrators.ticket import Ticket
 from assay.settings import Settings
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
@@ -31,7 +33,7 @@ SETTINGS = Settings(workers=1, when_busy="stop", retry_seconds=0.0)
 ONE_STEP = """
 import json, sys
 from tests.orchestrators.test_apart import part, sample_pipeline
-from assay.orchestrators.apart import Ticket
+from assay.orchestrators.ticket import Ticket
 lake, file, ticket, name = sys.argv[1:]
 with part(lake) as apart:
     node = apart.do(sample_pipeline(file), Ticket.from_json(json.loads(ticket)), name)
@@ -50,9 +52,9 @@ def sample_pipeline(file: Path | str) -> Pipeline:
     return orders.reading({"orders": str(file)})
 
 
-def begun(pipeline: Pipeline, lake: Path) -> Ticket:
+def begun(pipeline: Pipeline, lake: Path, origin: str = "") -> Ticket:
     with part(lake) as apart:
-        return Ticket.from_json(apart.begin(pipeline, RunOptions(AS_OF, dated=True)).to_json())
+        return Ticket.from_json(apart.begin(pipeline, RunOptions(AS_OF, dated=True), origin).to_json())
 
 
 def done(pipeline: Pipeline, lake: Path, ticket: Ticket, *names: str) -> list[str]:
@@ -182,3 +184,78 @@ def test_what_others_have_published_meanwhile_ends_the_run(file: Path, tmp_path:
     with pytest.raises(LeaseError, match="publishes nothing"):
         ended(pipeline, lake, ticket)
     assert [past.state for past in assay.history(lake)] == ["published", "failed"]
+
+
+def test_a_run_that_is_begun_twice_for_one_origin_is_one_run_and_what_was_done_is_told_again(
+    file: Path, tmp_path: Path
+) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    first = begun(pipeline, lake, "the flow run 7")
+    assert first.steps == ("orders", "bronze_order", "silver_order", "gold_customer", "gold_day")
+    with part(lake) as apart:
+        bronze = [apart.do(pipeline, first, name) for name in ("orders", "bronze_order")][1]
+    assert begun(pipeline, lake, "the flow run 7") == first
+    with part(lake) as apart:
+        again = apart.do(pipeline, first, "bronze_order")
+    assert (again.started_at, again.rows) == (bronze.started_at, 3)
+    done(pipeline, lake, first, *first.steps)
+    assert ended(pipeline, lake, first).state == "published"
+    assert begun(pipeline, lake, "the flow run 7") == first
+    assert done(pipeline, lake, first, "gold_day") == ["skipped"]
+    assert (ended(pipeline, lake, first).state, len(assay.history(lake))) == ("published", 1)
+    assert begun(pipeline, lake, "the flow run 8").run is None
+
+
+def test_a_failed_run_is_opened_again_by_the_step_that_is_done_anew_and_keeps_the_others(
+    file: Path, tmp_path: Path
+) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake)
+    done(pipeline, lake, ticket, "orders", "bronze_order", "silver_order", "gold_customer")
+    failed = ended(pipeline, lake, ticket)
+    assert failed.problems == ("gold_day failed: it was not done",)
+    with ThreadPoolExecutor(4) as pool:
+        several = pool.map(lambda _: done(pipeline, lake, ticket, "gold_day"), range(4))
+        assert list(several) == [["written"]] * 4
+    result = ended(pipeline, lake, ticket)
+    assert (result.state, result.run, result.problems) == ("published", failed.run, ())
+    assert result.tables["gold_customer"].started_at == failed.tables["gold_customer"].started_at
+    assert seen(lake) == whole(pipeline, tmp_path / "whole")
+
+
+def test_a_failed_run_whose_functions_changed_is_not_gone_on_with_but_made_anew(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    ticket = begun(pipeline, lake, "the flow run 7")
+    done(pipeline, lake, ticket, *pipeline.sources, *pipeline.nodes)
+    with part(lake) as apart:
+        apart.abandon(ticket, "it was cancelled")
+    changed = Pipeline(
+        pipeline.name,
+        tables=[replace(node, rows=free("nobody counts")) for node in pipeline.tables.values()],
+        sources=pipeline.sources,
+    )
+    with pytest.raises(assay.UsageError, match="changed"):
+        done(changed, lake, ticket, "gold_day")
+    anew = begun(changed, lake, "the flow run 7")
+    assert anew.run != ticket.run
+    done(changed, lake, anew, *anew.steps)
+    assert ended(changed, lake, anew).state == "published"
+
+
+def test_a_run_that_is_attended_to_belongs_to_that_process_and_ends_with_its_error(file: Path, tmp_path: Path) -> None:
+    lake, pipeline = tmp_path / "lake", sample_pipeline(file)
+    with closing(assembly.engine(SETTINGS, None)) as engine:
+        warehouse = assembly.warehouse(SETTINGS, lake, create=True)
+        apart = Apart(engine, warehouse, SETTINGS, attended=True)
+        ticket = apart.begin(pipeline, RunOptions(AS_OF, dated=True), "the flow run 7")
+        apart.do(pipeline, ticket, "orders")
+        with pytest.raises(ZeroDivisionError), apart.attending(ticket):
+            1 / 0  # noqa: B018
+        assert [past.problems for past in assay.history(lake)] == [("ZeroDivisionError: division by zero",)]
+        assert apart.begin(pipeline, RunOptions(AS_OF, dated=True), "the flow run 7") == ticket
+        with apart.attending(ticket):
+            for name in ticket.steps:
+                apart.do(pipeline, ticket, name)
+            assert apart.end(pipeline, ticket).state == "published"
+        with apart.attending(ticket):
+            assert apart.end(pipeline, ticket).run == ticket.run

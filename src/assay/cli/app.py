@@ -8,7 +8,19 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from assay.cli import following, looking, proving, quarantine, runs, starting, syncing, telling, upkeep, validating
+from assay.cli import (
+    deploying,
+    following,
+    looking,
+    proving,
+    quarantine,
+    runs,
+    starting,
+    syncing,
+    telling,
+    upkeep,
+    validating,
+)
 from assay.cli.help import BEGIN, Sections, finished
 from assay.cli.printing import put
 
@@ -29,7 +41,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Follow rows": (following.where, following.diff),
     "Prove": (validating.validate, proving.prove, proving.crashtest),
     "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine, looking.verify),
-    "Keep in order": (upkeep.vacuum, upkeep.migrate, upkeep.serve),
+    "Keep in order": (upkeep.vacuum, upkeep.migrate, upkeep.serve, deploying.deploy),
 }
 _NEW_OBJECTS = 20_000
 """So many more than were freed before Python looks for garbage, instead of 700."""

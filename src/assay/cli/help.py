@@ -61,6 +61,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "quarantine export": ("assay quarantine export orders mended.csv --source orders",),
     "quarantine replay": ("assay quarantine replay orders", "assay quarantine replay orders --with mended.csv"),
     "verify": ("assay verify",),
+    "deploy prefect": ("assay deploy prefect",),
 }
 
 _GROUPS: Mapping[str, Sequence[str]] = {

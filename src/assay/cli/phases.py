@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from assay import phasing, platform
+from assay import assembly, phasing
 from assay.cli.printing import place_of, program, put
 from assay.cli.telling import advise, watch
 from assay.model.outcome import WorkflowResult
@@ -51,7 +51,7 @@ def _arguments(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
         option = {"sources": "source", "layers": "layer"}.get(refused[0], refused[0]).replace("_", "-")
         raise click.UsageError(f"--{option} is for one pipeline; {workflow.name} is a workflow of several.")
     taken = {name: given[name] for name in _TAKEN if name in given and name != "workers"}
-    return {**taken, "settings": platform.current_settings(workers=given["workers"])}
+    return {**taken, "settings": assembly.current_settings(workers=given["workers"])}
 
 
 def _tell(name: str, result: WorkflowResult, warehouse: str | None, *, as_json: bool) -> None:

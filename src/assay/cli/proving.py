@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from assay import platform
+from assay import assembly
 from assay.assembly import LAKE, On
 from assay.cli import options
 from assay.cli.printing import cell, put
@@ -62,7 +62,7 @@ def crashtest(
     """
     from assay import proving
 
-    settings = platform.current_settings(workers=workers)
+    settings = assembly.current_settings(workers=workers)
     asked = proving.Kills(**{**kills, "jobs": kills["jobs"] or settings.worker_count})
     report = proving.crashtest(
         pipeline, sources=dict(sources), as_of=as_of, kills=asked, on=on, settings=settings, progress=_show

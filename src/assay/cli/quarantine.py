@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from assay import mending, platform, queries
+from assay import assembly, mending, queries
 from assay.cli import options
 from assay.cli.printing import place_of, print_rows, put
 from assay.cli.telling import watch
@@ -81,7 +81,7 @@ def replay(pipeline: str, source: str | None, mended: Path | None, as_json: bool
     pipeline is run: tables whose rules have changed are computed anew, sources declared otherwise are read again.
     """
     with watch(quiet=as_json) as observers:
-        settings = platform.current_settings(workers=given["workers"])
+        settings = assembly.current_settings(workers=given["workers"])
         done = mending.replay(
             pipeline,
             mended=mended,

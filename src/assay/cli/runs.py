@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from assay import loading, platform
+from assay import assembly, loading, platform
 from assay.cli import options, phases
 from assay.cli.printing import place_of, program, put
 from assay.cli.telling import advise, settle, watch
@@ -155,7 +155,7 @@ def tell(pipeline: str | None, result: RunResult, warehouse: str | None, *, as_j
 
 def _found(name: str) -> Pipeline | Workflow:
     """Return what is named: a pipeline, or a workflow of several."""
-    return loading.find(name, platform.current_settings())
+    return loading.find(name, assembly.current_settings())
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 def settled(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a command as the library takes them."""
     rest = {name: value for name, value in given.items() if name != "workers"}
-    return {**rest, "settings": platform.current_settings(workers=given["workers"])}
+    return {**rest, "settings": assembly.current_settings(workers=given["workers"])}
 
 
 def _what_next(result: RunResult, warehouse: str | None) -> str:

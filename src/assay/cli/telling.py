@@ -14,7 +14,7 @@ from typing import Any, NoReturn, get_args
 
 import click
 
-from assay import platform
+from assay import assembly
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.event import Event, Observer, RunEnded, WorkflowEnded, WorkflowStarted
 from assay.observe.json_log import log_error
@@ -136,7 +136,7 @@ def _signals() -> list[signal.Signals]:
 def watch(*, quiet: bool) -> Iterator[tuple[Observer, ...]]:
     """Give the observers of this command's run; `quiet` for a command that prints one document."""
     telling = click.get_current_context().ensure_object(Telling)
-    telling.log = telling.log or platform.current_settings().log
+    telling.log = telling.log or assembly.current_settings().log
     telling.running = True
     with watching(telling.log, quiet=quiet, debug=telling.debug) as observers:
         yield (telling.observe, *observers)

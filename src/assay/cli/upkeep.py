@@ -99,7 +99,7 @@ def serve(warehouse: str | None, as_json: bool) -> None:
 
     Its address is printed, for psql and other programs. Commands of assay start and stop the server by themselves.
     """
-    with assembly.server(platform.current_settings(), warehouse) as url, suppress(KeyboardInterrupt):
+    with assembly.server(assembly.current_settings(), warehouse) as url, suppress(KeyboardInterrupt):
         put({"url": url} if as_json else url)
         while True:
             # Not signal.pause(): one that comes just before it would not end it.

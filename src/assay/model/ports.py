@@ -13,10 +13,11 @@ from narwhals import LazyFrame
 from assay.model.data import DataFile, Manifest, TableMetadata
 from assay.model.database import Spooled
 from assay.model.files import Columnar, Csv
+from assay.model.leases import Leases
 from assay.model.outcome import UnitRun
 from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Opened, Rows, State, TableShape, Verified
-from assay.model.run import NodeRun, RunHandle, RunResult, RunState
+from assay.model.run import NodeRun, RunHandle, RunResult
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.model.vacuum import Retention, Vacuumed
@@ -177,7 +178,7 @@ class Publication:
         return any(manifest.changed for manifest in self.manifests.values())
 
 
-class Warehouse(Protocol):
+class Warehouse(Leases, Protocol):
     """Where tables live, with the control state beside them. `publish` is the one commit point."""
 
     url: str
@@ -191,26 +192,11 @@ class Warehouse(Protocol):
     def state(self, at: int | dt.datetime | None = None) -> State:
         """Read every published pointer in one query; `at` is the last run seen, or the time."""
 
-    def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
-        """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
-
     def newest(self, pipeline: str) -> RecordedRun | None:
         """Return the newest run of a pipeline."""
 
-    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
-        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep.
-
-        Raises LeaseError where another run is at work, UsageError where the run has been resumed by another.
-        """
-
     def record_plan(self, handle: RunHandle, plan: Mapping[str, Any]) -> None:
         """Record the plan that a run carries out, in the place of an earlier one."""
-
-    def renew(self, handle: RunHandle) -> None:
-        """Tell others that the run is alive."""
-
-    def hand_over(self, handle: RunHandle) -> None:
-        """Let the run belong to no process, until one renews its lease; raises LeaseError where it was taken over."""
 
     def record(self, handle: RunHandle, *manifests: Manifest) -> None:
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left.
@@ -279,9 +265,6 @@ class Warehouse(Protocol):
 
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""
-
-    def outcome(self, run: int) -> RunState:
-        """Return the state that a run is in by its record: what settles a publish whose answer was lost."""
 
     def discard(self, run: int) -> None:
         """Remove the temporary files of a run."""

@@ -83,6 +83,8 @@ class NodeRun:
     """Rows that went in and did not come out, of a table whose grain states no equation."""
     along: tuple[NodeRun, ...] = ()
     """What was done with this node: views that it was found to need, sources that are read in one snapshot with it."""
+    may_pass: bool = False
+    """Whether a failure may pass if it is tried again: what assay itself refuses, it would refuse again."""
     traceback: str | None = field(default=None, repr=False)
     """Of the error; for people who look for its cause, so that it is told on request and not recorded."""
 

@@ -20,13 +20,9 @@ def lines() -> Observer:
             announce(event.name, event.kind)
         elif isinstance(event, NodeEnded) and event.node.status != "skipped":
             announce(event.node.name, event.kind)
-            say(_line(event.node, event.kind))
-        elif isinstance(event, PhaseStarted):
-            say(f"--- {event.workflow}, phase {event.phase}: {', '.join(event.units)} ---")
-        elif isinstance(event, UnitEnded):
-            say(_line_of_unit(event.unit))
-        elif isinstance(event, PhaseEnded):
-            say(f"--- {event.workflow}, phase {event.phase}: {'done' if event.ok else 'failed'} ---")
+            say(line_of(event.node, event.kind))
+        elif (line := line_of_phase(event)) is not None:
+            say(line)
 
     def announce(name: str, kind: NodeKind) -> None:
         layer = name.partition("_")[0]
@@ -44,7 +40,8 @@ def tell_traceback(event: Event) -> None:
         say(f"{event.node.name}: {event.node.traceback.rstrip()}")
 
 
-def _line(node: NodeRun, kind: NodeKind) -> str:
+def line_of(node: NodeRun, kind: NodeKind) -> str:
+    """Return what a source, view or table did, in one line."""
     tries = f" ({node.attempts} attempts)" if node.attempts > 1 else ""
     match node.status:
         case "failed":
@@ -55,6 +52,19 @@ def _line(node: NodeRun, kind: NodeKind) -> str:
             return f"{node.name}: {_what_it_did(node, kind)} in {node.seconds:.2f} s{tries}"
         case _:
             return f"{node.name}: {node.status}{tries}"
+
+
+def line_of_phase(event: Event) -> str | None:
+    """Return what is told of a workflow's phase or step, in one line; None for other events."""
+    match event:
+        case PhaseStarted():
+            return f"--- {event.workflow}, phase {event.phase}: {', '.join(event.units)} ---"
+        case UnitEnded():
+            return _line_of_unit(event.unit)
+        case PhaseEnded():
+            return f"--- {event.workflow}, phase {event.phase}: {'done' if event.ok else 'failed'} ---"
+        case _:
+            return None
 
 
 def _line_of_unit(unit: UnitRun) -> str:

@@ -8,25 +8,24 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from assay.model.errors import LeaseError, RunError, UsageError, describe
+from assay.model.errors import LeaseError, UsageError, describe
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.run import NodeRun, RunHandle, RunOptions, RunResult, RunState
-from assay.orchestrators.heartbeat import heartbeat
-from assay.orchestrators.results import nothing_done, result_of
-from assay.runtime.execute import blocked, execute, skipped
-from assay.runtime.gate import judge
+from assay.model.run import NodeRun, RunOptions, RunResult
+from assay.orchestrators.heartbeat import Held, heartbeat
+from assay.orchestrators.planning import current_plan
+from assay.orchestrators.recalling import Recalling, done_already, nodes_of
+from assay.orchestrators.results import nothing_done, settled
+from assay.orchestrators.ticket import Ticket
+from assay.runtime.execute import execute
 from assay.runtime.learning import learn
-from assay.runtime.modelling import with_models
 from assay.runtime.plan import make_plan
-from assay.runtime.publish import publish
-from assay.runtime.record import from_record, published, to_record
+from assay.runtime.record import to_record
 from assay.runtime.room import shapes
 from assay.runtime.work import Work
 from assay.settings import Settings
@@ -35,68 +34,54 @@ _MOST = 10**9
 """Attempts are told apart by chance: two processes may do one step at once, each unaware of the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """What the parts of a run hand on to each other, as plain data; without a number where there was nothing to do."""
-
-    pipeline: str
-    run: int | None
-    token: int = 0
-    started_at: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as an orchestrator carries it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Ticket:
-        """Rebuild it from `to_json`."""
-        return cls(**body)
-
-    @property
-    def handle(self) -> RunHandle:
-        """The run as the warehouse knows it."""
-        assert self.run is not None, "there is a run"
-        return RunHandle(self.run, self.token, dt.datetime.fromisoformat(self.started_at))
-
-
-@dataclass(frozen=True, slots=True)
 class Apart:
-    """What does one part of a run in this process."""
+    """What does parts of runs in this process."""
 
-    engine: Engine
-    warehouse: Warehouse
-    settings: Settings
+    def __init__(self, engine: Engine, warehouse: Warehouse, settings: Settings, *, attended: bool = False) -> None:
+        """Say whether one process attends to a run from its begin to its end, and has its lease for all others."""
+        self.engine, self.warehouse, self.settings = engine, warehouse, settings
+        self._attended = attended
+        self._recalling = Recalling(engine, warehouse, settings)
 
-    def begin(self, pipeline: Pipeline, options: RunOptions) -> Ticket:
-        """Plan a run and take the pipeline's lease for it, which from then on belongs to no process.
+    def begin(self, pipeline: Pipeline, options: RunOptions, origin: str = "") -> Ticket:
+        """Plan a run and take the pipeline's lease for it.
 
+        Where the newest run of the pipeline was begun for the same `origin`, that is gone on with: one that failed is
+        opened again, what it staged and still stands is kept.
         Raises UsageError for what is wrong before any table is computed, LeaseError where another run is at work.
         """
+        if origin and (again := self._again(pipeline, origin)) is not None:
+            return again
         pipeline, traced = learn(pipeline, self.engine, self.warehouse, self.settings)
         folder = Path(self.settings.folder)
         plan = make_plan(pipeline, traced, self.warehouse.state(), options, folder)
         if plan.nothing_to_do:
             return Ticket(pipeline.name, None)
         self.warehouse.make_room(shapes(pipeline, traced))
-        patience = self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
-        handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=patience)
-        # Others may have published while it waited.
-        plan = make_plan(pipeline, traced, self.warehouse.state(), options, folder)
-        self.warehouse.record_plan(handle, to_record(pipeline, plan, traced))
-        self.warehouse.hand_over(handle)
-        return Ticket(pipeline.name, handle.id, handle.token, handle.started_at.isoformat())
+        asked = time.monotonic()
+        handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self.settings.patience)
+        plan = current_plan(Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings), asked)
+        self.warehouse.record_plan(handle, to_record(pipeline, plan, traced) | {"origin": origin})
+        if not self._attended:
+            self.warehouse.hand_over(handle)
+        return Ticket(pipeline.name, handle.id, tuple(n for n, step in plan.steps.items() if step.action != "skip"))
 
     def do(self, pipeline: Pipeline, ticket: Ticket, name: str) -> NodeRun:
-        """Do one step, once: an orchestrator has retries of its own.
+        """Do one step, once: an orchestrator has retries of its own. What was done already is told again.
 
-        Raises LeaseError where another run has taken this one over, UsageError where the world has moved meanwhile.
+        A run that failed is opened again. Raises LeaseError where another run has taken this one over, UsageError
+        where the world has moved meanwhile.
         """
         if ticket.run is None:
             return NodeRun(name, "unchanged", "there is nothing to do", attempts=0)
-        work = self._work(pipeline, ticket)
+        recorded = self._recalling.opened(pipeline, ticket)
+        if recorded.state != "staged":
+            return NodeRun(name, "skipped", f"the run is {recorded.state} already", attempts=0)
+        work = self._recalling.work(pipeline, recorded)
         if name not in work.plan.steps:
             return NodeRun(name, "skipped", "the run has nothing to do with it", attempts=0)
+        if (done := done_already(work, recorded, name)) is not None:
+            return done
         try:
             with heartbeat(work):
                 return execute(work, name, attempt=1 + secrets.randbelow(_MOST))
@@ -106,7 +91,13 @@ class Apart:
             self.warehouse.record_node(work.handle, NodeRun(name, "failed", reason, error=describe(error)))
             raise
         finally:
-            self.warehouse.hand_over(work.handle)
+            if not self._attended:
+                self.warehouse.hand_over(work.handle)
+
+    def done(self, ticket: Ticket) -> frozenset[str]:
+        """Return the steps of a run that were done well so far."""
+        nodes = self._recalling.recorded(ticket).nodes
+        return frozenset(name for name, body in nodes.items() if body["status"] not in ("failed", "blocked"))
 
     def end(self, pipeline: Pipeline, ticket: Ticket) -> RunResult:
         """Publish what the steps have staged, if all of them did and no check blocks; tell the result in any case.
@@ -119,77 +110,62 @@ class Apart:
             options = RunOptions(dt.datetime.now(dt.UTC).date())
             plan = make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
             return nothing_done(pipeline, plan, began)
-        if (state := self.warehouse.outcome(ticket.handle.id)) != "staged":
-            return self._told(pipeline, ticket, state)
-        work = self._work(pipeline, ticket)
-        nodes = self._nodes(work, ticket)
+        if (state := self.warehouse.outcome(ticket.run)) != "staged":
+            return self._recalling.told(pipeline, ticket, state)
+        recorded = self._recalling.recorded(ticket)
+        work = self._recalling.work(pipeline, recorded)
+        nodes = nodes_of(work, recorded)
         with heartbeat(work):
-            judged, problems = judge(work, nodes)
-            nodes |= judged
-            if problems:
-                result = result_of(work, nodes, "failed", began, problems)
-                self.warehouse.close_run(work.handle, result)
-                return result
-            result = publish(work, result_of(work, nodes, "staged", began))
-            self.warehouse.discard(work.handle.id)
-            return result
+            return settled(work, nodes, began)
 
     def abandon(self, ticket: Ticket, why: str) -> None:
         """Close a run that is given up, so that the next need not wait; one that has ended stays as it is."""
         if ticket.run is None:
             return
         try:
-            self.warehouse.close_run(ticket.handle, RunResult.failed(ticket.handle.id, ticket.pipeline, why))
+            handle = self.warehouse.held(ticket.pipeline, ticket.run)
+            self.warehouse.close_run(handle, RunResult.failed(handle.id, ticket.pipeline, why))
         except LeaseError:
             return
 
-    def _recorded(self, ticket: Ticket) -> RecordedRun:
-        recorded = self.warehouse.newest(ticket.pipeline)
-        if recorded is None or recorded.id != ticket.run:
-            raise LeaseError(f"Run {ticket.run} of {ticket.pipeline} was followed by another; it publishes nothing.")
-        return recorded
+    @contextmanager
+    def attending(self, ticket: Ticket) -> Iterator[None]:
+        """Have a run's lease until the block ends, if it is under way; where that ends by an error, so does the run."""
+        if ticket.run is None or self.warehouse.outcome(ticket.run) != "staged":
+            yield
+            return
+        handle = self.warehouse.held(ticket.pipeline, ticket.run)
+        try:
+            with heartbeat(Held(self.warehouse, handle, self.settings)):
+                yield
+        except BaseException as error:
+            self.abandon(ticket, describe(error) if isinstance(error, Exception) else "it was interrupted")
+            raise
 
-    def _told(self, pipeline: Pipeline, ticket: Ticket, state: RunState) -> RunResult:
-        """Return the result of a run that has ended, as it is recorded."""
-        recorded = self._recorded(ticket)
-        known = with_models(pipeline, self.warehouse, self.settings)
-        nodes = {name: NodeRun.from_json(name, body) for name, body in recorded.nodes.items()}
-        tables = {name: nodes[name] for name in known.published if name in nodes}
-        as_of = dt.date.fromisoformat(recorded.plan["as_of"])
-        return RunResult(ticket.run, pipeline.name, state, as_of, nodes, tables, 0.0, recorded.problems)
+    def begun(self, pipeline: Pipeline, origin: str) -> Ticket | None:
+        """Return the ticket of the newest run, if it was begun for this origin."""
+        recorded = self._begun(pipeline, origin)
+        return None if recorded is None else _ticket(pipeline, recorded)
 
-    def _work(self, pipeline: Pipeline, ticket: Ticket) -> Work:
-        recorded = self._recorded(ticket)
-        paths = {name: path for name, path in recorded.plan["paths"].items() if path}
-        pipeline, traced = learn(pipeline.reading(paths), self.engine, self.warehouse, self.settings)
-        state = self.warehouse.state()
-        if published(pipeline, state) != recorded.plan["published"]:
-            raise RunError(f"Run {ticket.run}: what it reads was published by another run since it was planned.")
-        for name, mark in recorded.plan["fingerprints"].items():
-            if name not in traced or traced[name].fingerprint != mark:
-                raise UsageError(f"Run {ticket.run}: {name} is not here what it was where the run began.")
-        plan = from_record(recorded.plan, pipeline, traced, state)
-        settings = replace(self.settings, retries=0)
-        return Work(pipeline, traced, plan, ticket.handle, self.engine, self.warehouse, settings)
+    def _begun(self, pipeline: Pipeline, origin: str) -> RecordedRun | None:
+        recorded = self.warehouse.newest(pipeline.name)
+        return None if recorded is None or recorded.plan.get("origin") != origin else recorded
 
-    def _nodes(self, work: Work, ticket: Ticket) -> dict[str, NodeRun]:
-        """Return what each step did, by the record of the run, and why some did nothing."""
-        recorded = self._recorded(ticket)
-        nodes: dict[str, NodeRun] = {}
-        for name, step in work.plan.steps.items():
-            stopped = [read for read in work.pipeline.reads_of(name) if _stops(nodes.get(read))]
-            if name in recorded.nodes:
-                nodes[name] = NodeRun.from_json(name, recorded.nodes[name])
-            elif step.action == "skip":
-                nodes[name] = skipped(work.pipeline, work.plan, name)
-            elif stopped:
-                nodes[name] = blocked(work, name, stopped[0])
-            elif name in work.pipeline.views:
-                nodes[name] = NodeRun(name, "skipped", "computed by the first table that needs it")
-            else:
-                nodes[name] = NodeRun(name, "failed", step.reason, error="it was not done")
-        return nodes
+    def _again(self, pipeline: Pipeline, origin: str) -> Ticket | None:
+        """Return the ticket of the newest run, if it was begun for this origin, and can be gone on with."""
+        if (recorded := self._begun(pipeline, origin)) is None:
+            return None
+        if recorded.state == "failed":
+            try:
+                self._recalling.reopen(pipeline, recorded)
+            except UsageError:
+                # What it staged no longer fits what there is now, and none of it was published.
+                return None
+        if recorded.state in ("failed", "staged") and self._attended:
+            self.warehouse.own(self.warehouse.held(pipeline.name, recorded.id))
+        return _ticket(pipeline, recorded)
 
 
-def _stops(node: NodeRun | None) -> bool:
-    return node is not None and node.status in ("failed", "blocked")
+def _ticket(pipeline: Pipeline, recorded: RecordedRun) -> Ticket:
+    steps = recorded.plan["steps"].items()
+    return Ticket(pipeline.name, recorded.id, tuple(n for n, step in steps if step["action"] != "skip"))

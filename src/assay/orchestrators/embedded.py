@@ -16,14 +16,13 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunOptions, RunResult
 from assay.orchestrators.heartbeat import heartbeat
-from assay.orchestrators.results import nothing_done, result_of
+from assay.orchestrators.planning import current_plan
+from assay.orchestrators.results import nothing_done, result_of, settled
 from assay.orchestrators.stepping import run_steps
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
-from assay.runtime.gate import judge
 from assay.runtime.learning import learn
 from assay.runtime.plan import Plan, make_plan
-from assay.runtime.publish import publish
 from assay.runtime.record import to_record
 from assay.runtime.replay import SortedLines, sort_mended
 from assay.runtime.resume import resumable, resumption
@@ -37,8 +36,6 @@ from assay.sources.mendable import StandingLine
 
 _REPLANS = 3
 """How often a run starts over when others publish what it reads."""
-_AT_ONCE_SECONDS = 1.0
-"""How long it may take to begin, before the plan is made again: making it reads every new file."""
 _NOTHING: Mapping[str, NodeRun] = MappingProxyType({})
 
 
@@ -71,10 +68,10 @@ class Embedded:
                 self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
-            handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self._patience)
+            handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self.settings.patience)
             work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
             try:
-                return self._begun(work, began, partial(self._current, work, asked))
+                return self._begun(work, began, partial(current_plan, work, asked))
             except ConflictError:
                 if not left:
                     raise
@@ -91,7 +88,7 @@ class Embedded:
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         self.warehouse.make_room(shapes(pipeline, traced))
-        handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self._patience)
+        handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self.settings.patience)
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
         return self._begun(work, began, lambda: found.plan, found.kept)
 
@@ -125,18 +122,8 @@ class Embedded:
     def _learn(self, pipeline: Pipeline) -> tuple[Pipeline, Mapping[str, Traced]]:
         return learn(pipeline, self.engine, self.warehouse, self.settings)
 
-    @property
-    def _patience(self) -> float:
-        return self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
-
     def _plan(self, pipeline: Pipeline, traced: Mapping[str, Traced], options: RunOptions) -> Plan:
         return make_plan(pipeline, traced, self.warehouse.state(), options, Path(self.settings.folder))
-
-    def _current(self, work: Work, asked: float) -> Plan:
-        """Return the plan, made anew where others may have published, and files come, while the run waited."""
-        if time.monotonic() - asked > _AT_ONCE_SECONDS or self.warehouse.state() != work.plan.state:
-            return self._plan(work.pipeline, work.traced, work.plan.options)
-        return work.plan
 
     def _begun(
         self, work: Work, began: float, current: Callable[[], Plan], kept: Mapping[str, NodeRun] = _NOTHING
@@ -158,16 +145,7 @@ class Embedded:
     def _carry_out(self, work: Work, nodes: dict[str, NodeRun], began: float, kept: Mapping[str, NodeRun]) -> RunResult:
         with heartbeat(work):
             run_steps(work, nodes, kept, self._tell)
-            judged, problems = judge(work, nodes)
-            nodes |= judged
-            if problems:
-                result = result_of(work, nodes, "failed", began, problems)
-                self.warehouse.close_run(work.handle, result)
-            else:
-                result = publish(work, result_of(work, nodes, "staged", began))
-                work.warehouse.discard(work.handle.id)
-                # Publishing takes its time too, where rows are copied.
-                result = replace(result, seconds=time.monotonic() - began)
+            result = settled(work, nodes, began)
         return self._ended(result)
 
     def _abandon(self, work: Work, nodes: dict[str, NodeRun], error: BaseException, began: float) -> RunResult | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from assay.model.errors import LeaseError
@@ -29,6 +30,15 @@ class Leased(Protocol):
     @property
     def settings(self) -> Settings:
         """What says how long the lease holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that is held and nothing more."""
+
+    warehouse: Warehouse
+    handle: RunHandle
+    settings: Settings
 
 
 @contextmanager

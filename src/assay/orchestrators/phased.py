@@ -1,14 +1,15 @@
-"""The embedded orchestrator of workflows: phases in order, what stands in one side by side in threads."""
+"""The run of a workflow: phases in order, what stands in one side by side in threads."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any, Literal, assert_never
 
 from assay.model.errors import LeaseError, UsageError, describe
 from assay.model.event import Event, Observer, PhaseEnded, PhaseStarted, UnitEnded, WorkflowEnded, WorkflowStarted
@@ -18,12 +19,11 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.run import RunHandle, RunOptions, RunResult
 from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow, kind_of
-from assay.orchestrators.embedded import Embedded
 from assay.orchestrators.heartbeat import heartbeat
-from assay.orchestrators.stops import Stops
-from assay.runtime.tasks import carry_out
+from assay.orchestrators.units import Units, chosen
 from assay.settings import Settings
 
+_UNDONE = ("failed", "staged")
 _ENDING_SECONDS = 10.0
 """How long an interrupted workflow waits for its pipelines to close their runs; a task cannot be stopped."""
 
@@ -51,20 +51,22 @@ class Phased:
     place: str
     """Where that is, as tasks are told."""
     settings: Settings
-    opened: Callable[[], AbstractContextManager[Embedded]]
-    """Opens what runs one pipeline, with an engine of its own."""
+    units: Units
+    """Who does the steps."""
     observers: tuple[Observer, ...] = ()
-    stops: Stops = field(default_factory=Stops)
 
-    def run(self, workflow: Workflow, options: RunOptions) -> WorkflowResult:
-        """Run a workflow phase by phase, until one does not end well.
+    def run(self, workflow: Workflow, options: RunOptions, origin: str = "") -> WorkflowResult:
+        """Run a workflow phase by phase, until one does not end well; or go on with the one begun for that `origin`.
 
         Raises LeaseError where another run of it is at work.
         """
+        newest = self.warehouse.newest(workflow.name) if origin else None
+        if newest is not None and newest.plan.get("origin") == origin and newest.state in _UNDONE:
+            return self.resume(workflow)
         self.warehouse.make_room(())
-        asked = {"dated": options.dated, "full": options.full}
-        plan = {"as_of": options.as_of.isoformat(), "options": asked, "phases": workflow.shape}
-        handle = self.warehouse.begin(workflow.name, plan, patience=self._patience)
+        handle = self.warehouse.begin(
+            workflow.name, plan_of(workflow, options, origin), patience=self.settings.patience
+        )
         return self._begun(Course(workflow, handle, options, self.warehouse, self.settings, again=False, ended={}))
 
     def resume(self, workflow: Workflow) -> WorkflowResult:
@@ -77,12 +79,8 @@ class Phased:
         done = {name: unit for name, unit in units.items() if unit.status == "done"}
         as_of = dt.date.fromisoformat(run.plan["as_of"])
         options = RunOptions(as_of=as_of, **run.plan["options"])
-        handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self._patience)
+        handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self.settings.patience)
         return self._begun(Course(workflow, handle, options, self.warehouse, self.settings, again=True, ended=done))
-
-    @property
-    def _patience(self) -> float:
-        return self.settings.busy_seconds if self.settings.when_busy == "wait" else 0.0
 
     def _begun(self, course: Course) -> WorkflowResult:
         """Carry out a run that has its lease; however it ends, the next need not wait for that."""
@@ -123,14 +121,14 @@ class Phased:
         # What tasks are told is what stood when their phase began.
         returned = {name: unit.value for name, unit in course.ended.items() if unit.kind == "task"}
         pool = ThreadPoolExecutor(len(units), thread_name_prefix=f"assay-{phase}")
-        running = {pool.submit(self._unit, course, unit, returned) for unit in units}
+        running = {pool.submit(copy_context().run, self._unit, course, unit, returned) for unit in units}
         try:
             while running:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     self._end(course, phase, future)
         except BaseException:
-            self.stops.stop()
+            self.units.stop()
             wait(running, timeout=_ENDING_SECONDS)
             raise
         finally:
@@ -146,7 +144,7 @@ class Phased:
         """Do one step; a fault of its own is recorded, not raised."""
         started, began = dt.datetime.now(dt.UTC), time.monotonic()
         try:
-            self.stops.check()
+            self.units.check()
             done = self._done(course, unit, returned)
         except Exception as error:
             done = UnitRun(unit.name, kind_of(unit), "failed", error=describe(error), attempts=1)
@@ -157,28 +155,19 @@ class Phased:
         match unit:
             case Task():
                 run = TaskRun(course.workflow.name, course.options.as_of, self.place, returned)
-                return carry_out(unit, run, goes_on=self.stops.goes_on)
+                return self.units.task(unit, run)
             case Workflow():
-                return _ended_as(unit, self._workflow(course, unit))
-            case Pipeline():
-                return _ended_as(unit, self._pipeline(course, unit, course.options))
-            case Part(pipeline=pipeline, layers=layers, select=select):
-                return _ended_as(
-                    unit, self._pipeline(course, pipeline, replace(course.options, layers=layers, select=select))
-                )
+                return _ended_as(unit, self.units.workflow(unit, lambda: self._workflow(course, unit)))
+            case Pipeline() | Part():
+                again = self._failed_since(course, chosen(unit, course.options)[0].name)
+                return _ended_as(unit, self.units.pipeline(unit, course.options, again))
             case _:
                 assert_never(unit)
 
     def _workflow(self, course: Course, workflow: Workflow) -> WorkflowResult:
-        return (
-            self.resume(workflow) if self._failed_since(course, workflow.name) else self.run(workflow, course.options)
-        )
-
-    def _pipeline(self, course: Course, pipeline: Pipeline, options: RunOptions) -> RunResult:
-        with self.opened() as embedded, self.stops.listed(embedded):
-            if self._failed_since(course, pipeline.name):
-                return embedded.resume(pipeline)
-            return embedded.run(pipeline, options)
+        if self._failed_since(course, workflow.name):
+            return self.resume(workflow)
+        return self.run(workflow, course.options)
 
     def _failed_since(self, course: Course, name: str) -> bool:
         """Return whether the newest run of this name failed, or was killed, in this very run of the workflow.
@@ -188,7 +177,7 @@ class Phased:
         newest = self.warehouse.newest(name) if course.again else None
         if newest is None or newest.id < course.handle.id:
             return False
-        return newest.is_planned and newest.state in ("failed", "staged")
+        return newest.is_planned and newest.state in _UNDONE
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
@@ -208,28 +197,57 @@ def _ended_as(unit: Unit, result: RunResult | WorkflowResult) -> UnitRun:
     )
 
 
-def _result(course: Course, began: float) -> WorkflowResult:
+def recorded_result(workflow: Workflow, run: RecordedRun) -> WorkflowResult:
+    """Return the result of a run that has ended, by its record."""
+    ended = {name: UnitRun.from_json(name, body) for name, body in run.nodes.items()}
+    return WorkflowResult(
+        run=run.id,
+        workflow=workflow.name,
+        state="done" if run.state == "done" else "failed",
+        as_of=dt.date.fromisoformat(run.plan["as_of"]),
+        phases=_phases(workflow, ended),
+        seconds=0.0,
+        problems=run.problems,
+    )
+
+
+def _phases(workflow: Workflow, ended: Mapping[str, UnitRun]) -> dict[str, tuple[UnitRun, ...]]:
+    """Return what each phase did; what did not begin was blocked."""
+    return {
+        phase: tuple(ended.get(unit.name) or UnitRun(unit.name, kind_of(unit), "blocked") for unit in units)
+        for phase, units in workflow.phases.items()
+    }
+
+
+def plan_of(workflow: Workflow, options: RunOptions, origin: str) -> dict[str, Any]:
+    """Return what a run of a workflow records of what it is to do."""
+    asked = {"dated": options.dated, "full": options.full}
+    return {"as_of": options.as_of.isoformat(), "options": asked, "phases": workflow.shape, "origin": origin}
+
+
+def result_of(
+    workflow: Workflow, run: int, as_of: dt.date, ended: Mapping[str, UnitRun], seconds: float
+) -> WorkflowResult:
+    """Return the result of a run by what its steps did; what did not begin was blocked."""
     phases = {
-        phase: tuple(course.ended.get(unit.name) or UnitRun(unit.name, kind_of(unit), "blocked") for unit in units)
-        for phase, units in course.workflow.phases.items()
+        phase: tuple(ended.get(unit.name) or UnitRun(unit.name, kind_of(unit), "blocked") for unit in units)
+        for phase, units in workflow.phases.items()
     }
     units = [unit for each in phases.values() for unit in each]
     problems = tuple(f"{unit.name} failed: {unit.error}" for unit in units if unit.status == "failed")
-    return WorkflowResult(
-        run=course.handle.id,
-        workflow=course.workflow.name,
-        state="done" if all(unit.status == "done" for unit in units) else "failed",
-        as_of=course.options.as_of,
-        phases=phases,
-        seconds=time.monotonic() - began,
-        problems=problems,
-    )
+    state: Literal["done", "failed"] = "done" if all(unit.status == "done" for unit in units) else "failed"
+    return WorkflowResult(run, workflow.name, state, as_of, phases, seconds, problems)
+
+
+def _result(course: Course, began: float) -> WorkflowResult:
+    about = course.workflow, course.handle.id, course.options.as_of
+    return result_of(*about, course.ended, time.monotonic() - began)
 
 
 def _resumable(workflow: Workflow, run: RecordedRun | None) -> RecordedRun:
     if run is None:
         raise UsageError(f"{workflow.name} has made no run here yet; there is nothing to resume.")
-    if run.state not in ("failed", "staged"):
+    if run.state not in _UNDONE:
         raise UsageError(f"Run {run.id}, the newest of {workflow.name}, is {run.state}; there is nothing to resume.")
     if run.plan.get("phases") != workflow.shape:
         raise UsageError(f"Run {run.id} cannot be resumed: {workflow.name} has other phases now. Run it again.")

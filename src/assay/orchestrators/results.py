@@ -1,16 +1,36 @@
-"""The result of a run, made of what its steps did."""
+"""How a run ends: what its steps did is judged, published or not, and told."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, RunResult, RunState
 from assay.runtime.execute import skipped
+from assay.runtime.gate import judge
 from assay.runtime.memory import peak_memory
 from assay.runtime.plan import Plan
+from assay.runtime.publish import publish
 from assay.runtime.work import Work
+
+
+def settled(work: Work, nodes: dict[str, NodeRun], began: float) -> RunResult:
+    """Publish what the steps have staged, if all of them did and no check blocks, or close the run; return its result.
+
+    `nodes` get the verdicts of the checks between tables.
+    """
+    judged, problems = judge(work, nodes)
+    nodes |= judged
+    if problems:
+        result = result_of(work, nodes, "failed", began, problems)
+        work.warehouse.close_run(work.handle, result)
+        return result
+    result = publish(work, result_of(work, nodes, "staged", began))
+    work.warehouse.discard(work.handle.id)
+    # Publishing takes its time too, where rows are copied.
+    return replace(result, seconds=time.monotonic() - began)
 
 
 def result_of(

@@ -49,7 +49,7 @@ def retake(connection: Connection, pipeline: str, run: int, seconds: float) -> R
     row = connection.execute(newest.order_by(RUNS.c.id.desc()).limit(1)).one()
     if (row.id, row.state) != (run, "failed"):
         raise UsageError(f"Run {run} cannot be resumed: run {row.id} is {row.state} in the meantime.")
-    connection.execute(update(RUNS).where(RUNS.c.id == run).values(state="staged", ended_at=None))
+    connection.execute(update(RUNS).where(RUNS.c.id == run).values(state="staged", ended_at=None, result=None))
     return RunHandle(run, _hold_anew(connection, pipeline, run, seconds), dt.datetime.fromisoformat(row.started_at))
 
 
@@ -89,6 +89,21 @@ def renew(connection: Connection, handle: RunHandle, seconds: float) -> None:
     _hold(connection, handle, **_for(seconds))
 
 
+def held(connection: Connection, pipeline: str, run: int) -> RunHandle:
+    """Return the handle by which a run holds its pipeline's lease; raises LeaseError where it does not."""
+    started = select(RUNS.c.started_at).where(RUNS.c.id == run).scalar_subquery()
+    mine = (LEASES.c.pipeline == pipeline) & (LEASES.c.run == run)
+    row = connection.execute(select(LEASES.c.token, started.label("started_at")).where(mine)).one_or_none()
+    if row is None:
+        raise _taken_over(run)
+    return RunHandle(run, row.token, dt.datetime.fromisoformat(row.started_at))
+
+
+def own(connection: Connection, handle: RunHandle, seconds: float) -> None:
+    """Let the lease belong to this process, from whatever process it was; raises LeaseError as `renew` does."""
+    _hold(connection, handle, owner=Owner.here().to_text(), **_for(seconds))
+
+
 def hand_over(connection: Connection, handle: RunHandle) -> None:
     """Let the lease belong to no process, and hold for long: whoever does the next step of the run renews it.
 
@@ -119,7 +134,7 @@ def check(connection: Connection, handle: RunHandle) -> None:
     """Raise LeaseError where another has taken the run over: what it would record belongs to nobody's run."""
     mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)
     if connection.execute(select(LEASES.c.run).where(mine)).first() is None:
-        raise _taken_over(handle)
+        raise _taken_over(handle.id)
 
 
 def holder(connection: Connection, pipeline: str) -> int | None:
@@ -130,11 +145,11 @@ def holder(connection: Connection, pipeline: str) -> int | None:
 def _hold(connection: Connection, handle: RunHandle, **values: int | str | None) -> None:
     mine = (LEASES.c.run == handle.id) & (LEASES.c.token == handle.token)
     if connection.execute(update(LEASES).where(mine).values(**values)).rowcount != 1:
-        raise _taken_over(handle)
+        raise _taken_over(handle.id)
 
 
-def _taken_over(handle: RunHandle) -> LeaseError:
-    return LeaseError(f"Run {handle.id} was taken over by another run; it publishes nothing.")
+def _taken_over(run: int) -> LeaseError:
+    return LeaseError(f"Run {run} was taken over by another run; it publishes nothing.")
 
 
 def _fail_abandoned(connection: Connection, run: int) -> None:

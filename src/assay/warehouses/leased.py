@@ -33,6 +33,11 @@ class LeasedRuns(ABC):
         with suppress(WarehouseError), self._writing() as connection:
             lease.renew(connection, handle, self._lease_seconds)
 
+    def own(self, handle: RunHandle) -> None:
+        """Let the run belong to this process."""
+        with self._writing() as connection:
+            lease.own(connection, handle, self._lease_seconds)
+
     def hand_over(self, handle: RunHandle) -> None:
         """Let the run belong to no process, until one renews its lease."""
         with self._writing() as connection:

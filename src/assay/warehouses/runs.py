@@ -55,6 +55,11 @@ class RunRecords(WrittenFiles, LeasedRuns):
         with self._reading() as connection:
             return reading.read_newest(connection, pipeline)
 
+    def held(self, pipeline: str, run: int) -> RunHandle:
+        """Return the handle by which a run holds its pipeline's lease."""
+        with self._reading() as connection:
+            return lease.held(connection, pipeline, run)
+
     def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
         """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
         seconds = self._lease_seconds

@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import psycopg
-
-from assay.sources.postgres.connection import connect, explained
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -23,6 +19,10 @@ def ask(url: str, question: str, given: Mapping[str, Any] = _NOTHING) -> list[tu
 
     Raises SourceError where the database cannot be reached or does not understand the question.
     """
+    import psycopg
+
+    from assay.sources.postgres.connection import connect, explained
+
     try:
         with connect(url) as connection:
             return connection.execute(question.encode(), dict(given)).fetchall()

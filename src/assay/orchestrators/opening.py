@@ -1,0 +1,118 @@
+"""What a process of an orchestrator opens for its part of a run: pipeline, warehouse and engine, from names alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay import assembly
+from assay.loading import find_unit
+from assay.model.errors import UsageError, near_miss
+from assay.model.pipeline import Pipeline
+from assay.model.run import RunOptions
+from assay.model.secrets import without_secrets
+from assay.model.workflow import Unit
+from assay.orchestrators.apart import Apart
+from assay.settings import Settings
+
+_MAIN = "__main__"
+
+
+def unit_of(declared: Unit | str, settings: Settings | None = None) -> Unit:
+    """Return what is declared, or what has that name: in assay.toml, or as "module:object"."""
+    return find_unit(declared, settings or assembly.current_settings()) if isinstance(declared, str) else declared
+
+
+def reference_to(unit: Unit) -> str | None:
+    """Return how another process finds the same declaration: "module:object"; None where no module has it."""
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__name__", _MAIN)
+        if name == _MAIN:
+            continue
+        for attribute, value in list(vars(module).items()):
+            if value is unit:
+                return f"{name}:{attribute}"
+    return None
+
+
+def options_of(asked: Mapping[str, Any], today: dt.date) -> RunOptions:
+    """Return the options that an orchestrator's parameters stand for; those that are None were not asked for.
+
+    Raises UsageError that names one which no run has.
+    """
+    known = ("as_of", "select", "layers", "full", "month", "date", "backfill", "allow_duplicates", "redo")
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name in given:
+        if name not in known:
+            raise UsageError(f"A run has no parameter {name!r}.{near_miss(name, known)} It has: {', '.join(known)}.")
+    given |= {name: _date(name, given[name]) for name in ("as_of", "date") if name in given}
+    given |= {name: tuple(given[name]) for name in ("select", "layers") if name in given}
+    dated = "as_of" in given
+    return RunOptions(**{"as_of": today, **given}, dated=dated)
+
+
+def _date(name: str, value: Any) -> dt.date:
+    if isinstance(value, dt.datetime):
+        return value.date()
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return dt.date.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(f"{name}: {value!r} is no date; write it as 2024-12-01.") from None
+
+
+@dataclass
+class _Shared:
+    """What this thread, or the one that started it, has open, and where that is."""
+
+    place: str
+    apart: Apart | None
+    """None once it is closed: contexts are copied, and copies outlive what they were made for."""
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("assay_parts", default=None)
+
+
+def check_password(location: str | None) -> None:
+    """Raise UsageError for an address with a password in it."""
+    if location is not None and without_secrets(location) != location:
+        raise UsageError(
+            f"{without_secrets(location)}: an orchestrator keeps its parameters where others read them. Leave the "
+            "password to the variable ASSAY_WAREHOUSE, or to PostgreSQL's own password file."
+        )
+
+
+@contextmanager
+def parts(settings: Settings, location: str | None, *, attended: bool = False) -> Iterator[Apart]:
+    """Open what does parts of runs; threads that are started within share it."""
+    place = assembly.located(settings, location)
+    check_password(location)
+    known = _shared.get()
+    if known is not None and known.place == place and known.apart is not None:
+        yield known.apart
+        return
+    with closing(assembly.engine(settings, None)) as engine:
+        apart = Apart(engine, assembly.warehouse(settings, location, create=True), settings, attended=attended)
+        here = _Shared(place, apart)
+        token = _shared.set(here)
+        try:
+            yield apart
+        finally:
+            _shared.reset(token)
+            here.apart = None
+
+
+def reading(pipeline: Pipeline, sources: Mapping[str, str] | None, folder: Path = Path()) -> Pipeline:
+    """Return a pipeline that reads some sources from other paths; these count from where a process is started."""
+    given = {
+        name: str(path) if "://" in str(path) else str((folder / path).absolute())
+        for name, path in (sources or {}).items()
+    }
+    return pipeline.reading(given)
