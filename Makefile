@@ -5,6 +5,8 @@ READY := $(VENV)/.ready
 DOCS := build/docs-env
 PANDAS := build/pandas-env
 DBT := build/dbt-env
+PREFECT := build/prefect-env
+AIRFLOW := build/airflow-env
 PYTEST := $(BIN)/pytest -n auto
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
@@ -14,7 +16,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +63,30 @@ $(DBT)/.ready: requirements-dbt.lock tools/setup.sh
 test-dbt: $(READY) $(DBT)/.ready ## run the tests that need dbt, which has an environment of its own; for some minutes
 	$(PYTEST) -m dbt $(or $(ARGS),--rows=build/rows/dbt.json)
 
+setup-prefect: $(PREFECT)/.ready ## make the environment of Prefect, apart from all others
+	@echo "$(PREFECT) is ready: $$($(PREFECT)/bin/prefect --version)"
+
+$(PREFECT)/.ready: requirements-prefect.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(PREFECT) requirements-prefect.lock
+	@touch $@
+
+test-prefect: $(PREFECT)/.ready ## run the tests that need Prefect: its server and its workers, for some minutes
+	$(PREFECT)/bin/pytest -n 2 --dist loadfile tests/prefect $(or $(ARGS),--rows=build/rows/prefect.json)
+
+setup-airflow: $(AIRFLOW)/.ready ## make the environment of Airflow, apart from all others
+	@echo "$(AIRFLOW) is ready: Airflow $$($(AIRFLOW)/bin/python -c 'import importlib.metadata as m; print(m.version("apache-airflow"))')"
+
+$(AIRFLOW)/.ready: requirements-airflow.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(AIRFLOW) requirements-airflow.lock
+	@touch $@
+
+test-airflow: $(AIRFLOW)/.ready $(DBT)/.ready ## run the tests that need Airflow: its scheduler too, for some minutes
+	$(AIRFLOW)/bin/pytest tests/airflow $(or $(ARGS),--rows=build/rows/airflow.json)
+
+test-postgres: $(READY) $(DBT)/.ready ## run the tests of databases on the server whose programs are in POSTGRES=FOLDER; for half an hour
+	@test -x "$(POSTGRES)/postgres" || { echo "make test-postgres: name the programs: POSTGRES=/usr/lib/postgresql/15/bin" >&2; exit 2; }
+	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
+
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
 	$(PYTEST) -m "faults and not dbt" $(or $(ARGS),--rows=build/rows/faults.json)
 
@@ -90,7 +116,7 @@ $(DOCS)/.ready: requirements-docs.lock tools/setup.sh
 	@tools/setup.sh $(DOCS) requirements-docs.lock
 	@touch $@
 
-rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/prefect.json build/rows/airflow.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
 	@$(BIN)/python tools/rows.py $^
 
 build/rows/test.json: $(READY) $(SOURCES)
@@ -104,6 +130,14 @@ build/rows/pandas.json: $(PANDAS)/.ready $(SOURCES)
 build/rows/dbt.json: $(READY) $(DBT)/.ready $(SOURCES)
 	@rm -f $@
 	-$(PYTEST) -m dbt --rows=$@
+
+build/rows/prefect.json: $(PREFECT)/.ready $(SOURCES)
+	@rm -f $@
+	-$(PREFECT)/bin/pytest -n 2 --dist loadfile tests/prefect --rows=$@
+
+build/rows/airflow.json: $(AIRFLOW)/.ready $(DBT)/.ready $(SOURCES)
+	@rm -f $@
+	-$(AIRFLOW)/bin/pytest tests/airflow --rows=$@
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@
@@ -128,11 +162,15 @@ bench-sync: $(READY) ## measure the mirror of a database against psql's own COPY
 bench-shop: $(READY) $(DBT)/.ready ## measure the dbt step of a run against dbt alone
 	$(BIN)/python -m benchmarks.shop $(ARGS)
 
+bench-fleet: $(READY) $(PREFECT)/.ready $(AIRFLOW)/.ready ## measure twenty tables of a second each, in one process, on Prefect and on Airflow
+	$(BIN)/python -m benchmarks.fleet --prefect --airflow $(ARGS)
+
 lock: $(READY) ## make the locks from pyproject.toml
 	$(BIN)/python tools/check_lock.py --write
 
-clean: ## remove everything that make makes
+clean: prefect-stop ## remove everything that make makes
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 include deploy/deploy.mk
+include deploy/prefect.mk

