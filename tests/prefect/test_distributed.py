@@ -75,6 +75,11 @@ def there(source: Source) -> list[Any]:
     return [source.execute(f"select count(*), sum(amount) from fleet.{name}").fetchone() for name in TABLES]
 
 
+def states(flow: str, since: UUID) -> list[str]:
+    """The states of the runs of a flow that were made after another flow run."""
+    return [run.state_type.value for run in flow_runs(flow, since)]
+
+
 def published(place: dict[str, str]) -> list[str]:
     """The states of the runs of the fleet's tables, newest first."""
     return [past.state for past in assay.history(place["ASSAY_WAREHOUSE"]) if past.pipeline == "table_fleet"]
@@ -85,7 +90,10 @@ def test_two_workers_share_the_run_that_the_interface_starts(
     place: dict[str, str], source: Source, tmp_path: Path
 ) -> None:
     with working(tmp_path, TWO, place) as workers:
-        run = begun(MAIN, as_of="2026-11-20")
+        with no_reader(place, 7):
+            run = begun(MAIN, as_of="2026-11-20")
+            # Both have that table to read: neither ends before the other has begun, however slowly a machine starts it.
+            until(lambda: [states(name, run) for name in ("pre_etl", "sub_etl")] == [["RUNNING"], ["RUNNING"]])
         main = ended(run)
         assert main.state.is_completed(), workers["parents"].log.read_text()[-4000:]
         chunks = flow_runs("tables_of_table_fleet", run)
