@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +11,14 @@ from typing import Literal
 
 import pgpq
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
+
+from assay.warehouses.postgres.forms import Form, form
 
 _BATCH_ROWS, _BATCH_BYTES = 16_384, 4 << 20
 # A null is nothing, and what has nothing in it stands in quotes: the two stay apart.
 _WRITTEN = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-_INFINITE = 2**63 - 1
-"""How files have the time that is later than all others."""
-_INTEGERS = {"smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64()}
-_TIMES = ("timestamp without time zone", "timestamp with time zone")
-_SAME: Mapping[str, tuple[Callable[[pa.DataType], bool], pa.DataType]] = {
-    "boolean": (pa.types.is_boolean, pa.bool_()),
-    "real": (pa.types.is_float32, pa.float32()),
-    "double precision": (pa.types.is_floating, pa.float64()),
-    "text": (pa.types.is_string, pa.string()),
-    "character varying": (pa.types.is_string, pa.string()),
-    "date": (pa.types.is_date32, pa.date32()),
-    "time without time zone": (pa.types.is_time64, pa.time64("us")),
-    "bytea": (pa.types.is_binary, pa.binary()),
-}
-"""Type of a column -> which values have the same in binary form, and as what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +30,42 @@ class Sent:
     pieces: Iterator[bytes]
 
 
-def rows_of(path: Path, columns: Mapping[str, str], number: int) -> Sent:
+def rows_of(path: Path, columns: Mapping[str, str], number: int, *, as_texts: bool = False) -> Sent:
     """Send these columns of a file, of such types in the server, with a number behind them.
 
-    They go in binary form where each value is of its column's type; else as texts, which the server reads as whatever
-    type a column has.
+    They go in binary form where each value seems to have that of its column; else, and where it is asked for, as texts,
+    which the server reads as whatever type a column has. The pieces raise FormlessError for a text that has no binary
+    form, and ValueError for a time that no server has.
     """
     schema = pyarrow.parquet.read_schema(path)
-    types = {name: _binary(_plain(schema.field(name).type), columns[name]) for name in columns}
-    known = {name: kind for name, kind in types.items() if kind is not None}
-    if len(known) == len(columns):
-        return Sent("binary", _ahead(_encoded(path, known, number)))
-    return Sent("csv", _ahead(_written(path, list(columns), number)))
-
-
-def _binary(values: pa.DataType, column: str) -> pa.DataType | None:
-    """Return the type as which values have the binary form of a column; None where they have none."""
-    if column in _INTEGERS:
-        fits = pa.types.is_signed_integer(values) and values.bit_width <= _INTEGERS[column].bit_width
-        return _INTEGERS[column] if fits else None
-    if column in _TIMES:
-        # With a zone or without, the server counts microseconds of UTC; so do the files.
-        return pa.timestamp("us") if pa.types.is_timestamp(values) else None
-    if column == "numeric":
-        return values if pa.types.is_decimal128(values) else None
-    if column == "uuid":
-        return pa.binary() if pa.types.is_fixed_size_binary(values) and values.byte_width == 16 else None
-    same, wire = _SAME.get(column, (None, None))
-    return wire if same is not None and same(values) else None
+    forms = {name: form(_plain(schema.field(name).type), columns[name]) for name in columns}
+    known = {name: each for name, each in forms.items() if each is not None}
+    if as_texts or len(known) < len(columns):
+        return Sent("csv", _ahead(_written(path, list(columns), number)))
+    return Sent("binary", _ahead(_encoded(path, known, number)))
 
 
 def _plain(values: pa.DataType) -> pa.DataType:
     return values.storage_type if isinstance(values, pa.BaseExtensionType) else values
 
 
-def _encoded(path: Path, columns: Mapping[str, pa.DataType], number: int) -> Iterator[bytes]:
-    """Yield the rows of a file in the binary form of COPY; raises ValueError for a time that no server has."""
-    schema = pa.schema([*columns.items(), ("", pa.int64())])
-    encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+def _encoded(path: Path, columns: Mapping[str, Form], number: int) -> Iterator[bytes]:
+    """Yield the rows of a file in the binary form of COPY."""
+    schema = pa.schema([*((name, each.kind) for name, each in columns.items()), ("", pa.int64())])
+    encoder = _encoder(schema, columns)
     yield encoder.write_header()
     for batch in _batches(path, list(columns)):
-        arrays = [_finite(_stored(batch.column(name)).cast(kind)) for name, kind in columns.items()]
+        arrays = [each.of(_stored(batch.column(name))) for name, each in columns.items()]
         yield encoder.write_batch(pa.record_batch([*arrays, pa.repeat(number, batch.num_rows)], schema=schema))
     yield encoder.finish()
 
 
-def _finite(values: pa.Array) -> pa.Array:
-    """Return values; raises ValueError for an infinite time, which in the server's counting would be one of a year."""
-    if pa.types.is_timestamp(values.type) and pa.compute.max(values.view(pa.int64())).as_py() == _INFINITE:
-        raise ValueError("timestamp out of range")
-    return values
+def _encoder(schema: pa.Schema, columns: Mapping[str, Form]) -> pgpq.ArrowToPostgresBinaryEncoder:
+    infer = pgpq.ArrowToPostgresBinaryEncoder.infer_encoder
+    fields = {field.name: field for field in schema}
+    own = {name: each.encoder(fields[name]) for name, each in columns.items()}
+    builders = {name: own.get(name) or infer(field) for name, field in fields.items()}
+    return pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(schema, builders)
 
 
 def _written(path: Path, columns: Sequence[str], number: int) -> Iterator[bytes]:

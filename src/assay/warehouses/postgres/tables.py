@@ -18,7 +18,7 @@ from assay.warehouses.postgres.content import METADATA, driver
 FILE_COLUMN = "_assay_file"
 """The column that tells which file a row is of."""
 _TYPES = """
-select attname, format_type(atttypid, null) from pg_attribute
+select attname, format_type(atttypid, atttypmod) from pg_attribute
 where attrelid = %s::regclass and attnum > 0 and not attisdropped
 """
 SHOWN = Table(
@@ -71,12 +71,22 @@ class Rows:
 
 def copy_rows(connection: Connection, to: sql.Identifier, rows: Rows, number: int) -> None:
     """Copy the rows of a file into a table, with the number of the file; raises WarehouseError as `show` does."""
+    from assay.warehouses.postgres.forms import FormlessError
+
+    try:
+        with connection.begin_nested():
+            _copy(connection, to, rows, number)
+    except FormlessError:
+        _copy(connection, to, rows, number, as_texts=True)
+
+
+def _copy(connection: Connection, to: sql.Identifier, rows: Rows, number: int, *, as_texts: bool = False) -> None:
     from assay.warehouses.postgres.sending import rows_of
 
     names = sql.SQL(", ").join(sql.Identifier(name) for name in (*rows.columns, FILE_COLUMN))
     with driver(connection).cursor() as cursor:
         types = dict(cursor.execute(_TYPES, [to.as_string(cursor)]).fetchall())
-        sent = rows_of(rows.path, {name: types[name] for name in rows.columns}, number)
+        sent = rows_of(rows.path, {name: types[name] for name in rows.columns}, number, as_texts=as_texts)
         query = sql.SQL("copy {} ({}) from stdin (format {})").format(to, names, sql.SQL(sent.form))
         with _named(rows.dataset), cursor.copy(query) as copy:
             for piece in sent.pieces:
