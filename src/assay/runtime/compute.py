@@ -15,7 +15,6 @@ from assay.model.rows import Groups, counted_inputs
 from assay.model.run import Run
 from assay.model.table import Node, Table
 from assay.runtime import account
-from assay.runtime.locality import columns_read
 from assay.runtime.narrow import COMPLETE, Scope
 from assay.runtime.trace import INPUT, call
 from assay.runtime.work import Dataset, Work, versions_of, would_be
@@ -66,6 +65,8 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
 
 def _rows_of(work: Work, node: Node, name: str, frame: Frame, session: Session, scope: Scope, keys: Frame) -> Frame:
     """Return an input's rows of the affected keys, held; columns that the function does not read are null."""
+    from assay.runtime.locality import columns_read
+
     seen = work.traced[name].seen
     read = {*columns_read(work.traced[node.name].definition, seen.names), *scope.on}
     wanted = frame.select(*(column for column in seen.names if column in read))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,6 @@ from assay.model.rows import counted_inputs
 from assay.model.schema import Schema
 from assay.model.table import Node, Table
 from assay.model.write import Append, FirstInSource
-from assay.runtime.locality import is_local
 from assay.runtime.plan import leaves, reads_date
 from assay.runtime.work import Work, would_be
 
@@ -180,7 +179,7 @@ def _affected_keys(work: Work, table: Table, deltas: Mapping[str, Delta]) -> Sco
     names = {table.inputs[parameter] for parameter in anchored}
     if not set(deltas) <= names or not set(counted_inputs(table.rows, table.upstream)) <= names:
         return None
-    if not is_local(*_definition(work, table), dict.fromkeys(anchored, table.key)):
+    if not _is_local(work, table, dict.fromkeys(anchored, table.key)):
         return None
     return Scope("keys", deltas, anchored, table.key)
 
@@ -191,12 +190,14 @@ def _keeps_what_it_has(table: Table) -> bool:
 
 
 def _rows_apart(work: Work, node: Node, parameter: str) -> bool:
-    return is_local(*_definition(work, node), {parameter: ()})
+    return _is_local(work, node, {parameter: ()})
 
 
-def _definition(work: Work, node: Node) -> tuple[str, dict[str, tuple[str, ...]]]:
+def _is_local(work: Work, node: Node, anchors: Mapping[str, Sequence[str]]) -> bool:
+    from assay.runtime.locality import is_local
+
     schemas = {parameter: work.traced[name].seen.names for parameter, name in node.inputs.items()}
-    return work.traced[node.name].definition, schemas
+    return is_local(work.traced[node.name].definition, schemas, anchors)
 
 
 def _delta(work: Work, name: str, base: Version) -> Delta | None:

@@ -19,7 +19,6 @@ from assay.model.rows import counted_inputs
 from assay.model.run import RunOptions
 from assay.model.schema import Schema
 from assay.model.table import Table
-from assay.runtime.locality import is_local
 from assay.runtime.trace import Traced
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
@@ -72,6 +71,8 @@ def period_of(
     A period is a column of DATE, or for months one named `month` or `..._month` that holds texts such as 2024-11, among
     those that the table is partitioned by or that are in its key.
     """
+    from assay.runtime.locality import is_local
+
     table = pipeline.tables[name]
     schema = traced[name].schema
     found = next((c for c in (*table.partition_by, *table.key) if _kind(schema, c, options)), None)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -14,6 +15,9 @@ from sqlalchemy import BigInteger, Column, Connection, Identity, String, Table, 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
 from assay.warehouses.postgres.content import METADATA, driver
+
+if TYPE_CHECKING:
+    from assay.warehouses.postgres.sending import Sent
 
 FILE_COLUMN = "_assay_file"
 """The column that tells which file a row is of."""
@@ -72,21 +76,21 @@ class Rows:
 def copy_rows(connection: Connection, to: sql.Identifier, rows: Rows, number: int) -> None:
     """Copy the rows of a file into a table, with the number of the file; raises WarehouseError as `show` does."""
     from assay.warehouses.postgres.forms import FormlessError
-
-    try:
-        with connection.begin_nested():
-            _copy(connection, to, rows, number)
-    except FormlessError:
-        _copy(connection, to, rows, number, as_texts=True)
-
-
-def _copy(connection: Connection, to: sql.Identifier, rows: Rows, number: int, *, as_texts: bool = False) -> None:
     from assay.warehouses.postgres.sending import rows_of
 
+    own = driver(connection)
+    known = dict(own.execute(_TYPES, [to.as_string(own)]).fetchall())
+    types = {name: known[name] for name in rows.columns}
+    try:
+        with connection.begin_nested():
+            _copy(connection, to, rows, rows_of(rows.path, types, number))
+    except FormlessError:
+        _copy(connection, to, rows, rows_of(rows.path, types, number, as_texts=True))
+
+
+def _copy(connection: Connection, to: sql.Identifier, rows: Rows, sent: Sent) -> None:
     names = sql.SQL(", ").join(sql.Identifier(name) for name in (*rows.columns, FILE_COLUMN))
     with driver(connection).cursor() as cursor:
-        types = dict(cursor.execute(_TYPES, [to.as_string(cursor)]).fetchall())
-        sent = rows_of(rows.path, {name: types[name] for name in rows.columns}, number, as_texts=as_texts)
         query = sql.SQL("copy {} ({}) from stdin (format {})").format(to, names, sql.SQL(sent.form))
         with _named(rows.dataset), cursor.copy(query) as copy:
             for piece in sent.pieces:
