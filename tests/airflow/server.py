@@ -103,6 +103,7 @@ def running(home: Path, dags: Path, **variables: str) -> Iterator[Server]:
         yield server
     finally:
         _end(process)
+        _end_others(home)
 
 
 def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
@@ -132,6 +133,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
+
+
+def _end_others(home: Path) -> None:
+    """End what has left the group: a task's process makes a session of its own, and stays in the folder."""
+    for place in Path("/proc").glob("[0-9]*"):
+        # One of them may have ended meanwhile.
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if (place / "cwd").readlink() == home:
+                os.kill(int(place.name), signal.SIGKILL)
 
 
 def _free_port() -> int:
