@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from assay.model.errors import LeaseError, UsageError, describe
@@ -20,6 +21,7 @@ from assay.model.run import NodeRun, RunOptions, RunResult
 from assay.orchestrators.heartbeat import Held, heartbeat
 from assay.orchestrators.planning import current_plan
 from assay.orchestrators.recalling import Recalling, done_already, nodes_of
+from assay.orchestrators.records import opened, record_begun_for, record_of
 from assay.orchestrators.results import nothing_done, settled
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import execute
@@ -74,7 +76,7 @@ class Apart:
         """
         if ticket.run is None:
             return NodeRun(name, "unchanged", "there is nothing to do", attempts=0)
-        recorded = self._recalling.opened(pipeline, ticket)
+        recorded = opened(self.warehouse, ticket, partial(self._recalling.reopen, pipeline))
         if recorded.state != "staged":
             return NodeRun(name, "skipped", f"the run is {recorded.state} already", attempts=0)
         work = self._recalling.work(pipeline, recorded)
@@ -96,7 +98,7 @@ class Apart:
 
     def done(self, ticket: Ticket) -> frozenset[str]:
         """Return the steps of a run that were done well so far."""
-        nodes = self._recalling.recorded(ticket).nodes
+        nodes = record_of(self.warehouse, ticket).nodes
         return frozenset(name for name, body in nodes.items() if body["status"] not in ("failed", "blocked"))
 
     def end(self, pipeline: Pipeline, ticket: Ticket) -> RunResult:
@@ -112,7 +114,7 @@ class Apart:
             return nothing_done(pipeline, plan, began)
         if (state := self.warehouse.outcome(ticket.run)) != "staged":
             return self._recalling.told(pipeline, ticket, state)
-        recorded = self._recalling.recorded(ticket)
+        recorded = record_of(self.warehouse, ticket)
         work = self._recalling.work(pipeline, recorded)
         nodes = nodes_of(work, recorded)
         with heartbeat(work):
@@ -144,16 +146,12 @@ class Apart:
 
     def begun(self, pipeline: Pipeline, origin: str) -> Ticket | None:
         """Return the ticket of the newest run, if it was begun for this origin."""
-        recorded = self._begun(pipeline, origin)
+        recorded = record_begun_for(self.warehouse, pipeline.name, origin)
         return None if recorded is None else _ticket(pipeline, recorded)
-
-    def _begun(self, pipeline: Pipeline, origin: str) -> RecordedRun | None:
-        recorded = self.warehouse.newest(pipeline.name)
-        return None if recorded is None or recorded.plan.get("origin") != origin else recorded
 
     def _again(self, pipeline: Pipeline, origin: str) -> Ticket | None:
         """Return the ticket of the newest run, if it was begun for this origin, and can be gone on with."""
-        if (recorded := self._begun(pipeline, origin)) is None:
+        if (recorded := record_begun_for(self.warehouse, pipeline.name, origin)) is None:
             return None
         if recorded.state == "failed":
             try:

@@ -21,6 +21,18 @@ from assay.model.workflow import Unit
 from assay.orchestrators.apart import Apart
 from assay.settings import Settings
 
+OPTIONS: Mapping[str, Any] = {
+    "as_of": dt.date,
+    "full": bool,
+    "select": list[str],
+    "layers": list[str],
+    "month": str,
+    "date": dt.date,
+    "backfill": bool,
+    "allow_duplicates": bool,
+    "redo": bool,
+}
+"""What a run of a pipeline can be asked by an orchestrator's parameters, and of which type each is."""
 _MAIN = "__main__"
 
 
@@ -46,11 +58,12 @@ def options_of(asked: Mapping[str, Any], today: dt.date) -> RunOptions:
 
     Raises UsageError that names one which no run has.
     """
-    known = ("as_of", "select", "layers", "full", "month", "date", "backfill", "allow_duplicates", "redo")
     given = {name: value for name, value in asked.items() if value is not None}
     for name in given:
-        if name not in known:
-            raise UsageError(f"A run has no parameter {name!r}.{near_miss(name, known)} It has: {', '.join(known)}.")
+        if name not in OPTIONS:
+            raise UsageError(
+                f"A run has no parameter {name!r}.{near_miss(name, OPTIONS)} It has: {', '.join(OPTIONS)}."
+            )
     given |= {name: _date(name, given[name]) for name in ("as_of", "date") if name in given}
     given |= {name: tuple(given[name]) for name in ("select", "layers") if name in given}
     dated = "as_of" in given

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from assay.model.errors import LeaseError, UsageError
 from assay.model.outcome import UnitRun, WorkflowResult
 from assay.model.past import RecordedRun
 from assay.model.ports import Warehouse
@@ -15,6 +15,7 @@ from assay.model.run import RunHandle, RunOptions, RunResult
 from assay.model.workflow import Workflow
 from assay.orchestrators.heartbeat import Held, heartbeat
 from assay.orchestrators.phased import plan_of, result_of
+from assay.orchestrators.records import opened, record_begun_for, record_of
 from assay.orchestrators.ticket import Ticket
 from assay.settings import Settings
 
@@ -42,14 +43,14 @@ class PhasedApart:
 
     def begun(self, workflow: Workflow, origin: str) -> Ticket | None:
         """Return the ticket of the newest run, if it was begun for this origin, and has the phases there are now."""
-        newest = self.warehouse.newest(workflow.name)
-        if newest is None or newest.plan.get("origin") != origin or newest.plan["phases"] != workflow.shape:
+        newest = record_begun_for(self.warehouse, workflow.name, origin)
+        if newest is None or newest.plan["phases"] != workflow.shape:
             return None
         return Ticket(workflow.name, newest.id)
 
     def units(self, ticket: Ticket) -> Mapping[str, UnitRun]:
         """Return what its steps did so far, by name."""
-        return {name: UnitRun.from_json(name, body) for name, body in self._recorded(ticket).nodes.items()}
+        return {name: UnitRun.from_json(name, body) for name, body in record_of(self.warehouse, ticket).nodes.items()}
 
     def record(self, ticket: Ticket, unit: UnitRun) -> None:
         """Record what a step did; of a run that has ended well nothing is recorded any more."""
@@ -70,7 +71,7 @@ class PhasedApart:
 
     def end(self, workflow: Workflow, ticket: Ticket) -> WorkflowResult:
         """Close the run by what its steps did, and tell the result; one that has ended is told again."""
-        recorded = self._recorded(ticket)
+        recorded = record_of(self.warehouse, ticket)
         as_of = dt.date.fromisoformat(recorded.plan["as_of"])
         result = result_of(workflow, recorded.id, as_of, self.units(ticket), 0.0)
         if recorded.state == "staged":
@@ -79,27 +80,15 @@ class PhasedApart:
 
     def abandon(self, ticket: Ticket, why: str) -> None:
         """Close a run that is given up; one that has ended stays as it is."""
-        recorded = self._recorded(ticket)
+        recorded = record_of(self.warehouse, ticket)
         if recorded.state == "staged":
             handle = self.warehouse.held(ticket.pipeline, recorded.id)
             self.warehouse.close_run(handle, RunResult.failed(handle.id, ticket.pipeline, why))
 
     def _open(self, ticket: Ticket) -> RunHandle | None:
         """Return the handle of a run, opened again if it had failed; None where it has ended well."""
-        recorded = self._recorded(ticket)
-        if recorded.state == "failed":
-            try:
-                handle = self.warehouse.reopen(ticket.pipeline, recorded.id, frozenset(), patience=0.0)
-                self.warehouse.hand_over(handle)
-            except (LeaseError, UsageError):
-                # Another part may have opened it a moment before.
-                if (recorded := self._recorded(ticket)).state != "staged":
-                    raise
+        recorded = opened(self.warehouse, ticket, partial(self._reopen, ticket.pipeline))
         return None if recorded.state == "done" else self.warehouse.held(ticket.pipeline, recorded.id)
 
-    def _recorded(self, ticket: Ticket) -> RecordedRun:
-        """Return the record of a run; raises LeaseError where it is no longer the newest of its workflow."""
-        recorded = self.warehouse.newest(ticket.pipeline)
-        if recorded is None or recorded.id != ticket.run:
-            raise LeaseError(f"Run {ticket.run} of {ticket.pipeline} was followed by another.")
-        return recorded
+    def _reopen(self, workflow: str, recorded: RecordedRun) -> None:
+        self.warehouse.hand_over(self.warehouse.reopen(workflow, recorded.id, frozenset(), patience=0.0))

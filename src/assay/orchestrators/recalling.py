@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from assay.model.data import dataset_of_definitions
 from assay.model.dbt import DBT
-from assay.model.errors import LeaseError, RunError, UsageError
+from assay.model.errors import RunError, UsageError
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunResult, RunState
+from assay.orchestrators.records import record_of
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import blocked, skipped
 from assay.runtime.learning import learn
@@ -37,26 +38,6 @@ class Recalling:
     settings: Settings
     _works: dict[tuple[int, int], Work] = field(default_factory=dict)
     """Runs that were recalled, by number and token: tracing a pipeline takes longer than a small step."""
-
-    def recorded(self, ticket: Ticket) -> RecordedRun:
-        """Return the record of a run; raises LeaseError where it is no longer the newest of its pipeline."""
-        recorded = self.warehouse.newest(ticket.pipeline)
-        if recorded is None or recorded.id != ticket.run:
-            raise LeaseError(f"Run {ticket.run} of {ticket.pipeline} was followed by another; it publishes nothing.")
-        return recorded
-
-    def opened(self, pipeline: Pipeline, ticket: Ticket) -> RecordedRun:
-        """Return the record of a run, opened again if it had failed; raises UsageError where that cannot be."""
-        recorded = self.recorded(ticket)
-        if recorded.state != "failed":
-            return recorded
-        try:
-            self.reopen(pipeline, recorded)
-        except (LeaseError, UsageError):
-            # Another part may have opened it a moment before.
-            if self.recorded(ticket).state != "staged":
-                raise
-        return self.recorded(ticket)
 
     def reopen(self, pipeline: Pipeline, recorded: RecordedRun) -> None:
         """Open a failed run again, with what of it still stands, for whoever does its steps.
@@ -96,7 +77,7 @@ class Recalling:
 
     def told(self, pipeline: Pipeline, ticket: Ticket, state: RunState) -> RunResult:
         """Return the result of a run that has ended, as it is recorded."""
-        recorded = self.recorded(ticket)
+        recorded = record_of(self.warehouse, ticket)
         known = with_models(pipeline, self.warehouse, self.settings)
         nodes = {name: NodeRun.from_json(name, body) for name, body in recorded.nodes.items()}
         tables = {name: nodes[name] for name in known.published if name in nodes}

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-OPTIONS: Mapping[str, Any] = {
-    "as_of": dt.date | None,
-    "full": bool | None,
-    "select": list[str] | None,
-    "layers": list[str] | None,
-    "month": str | None,
-    "date": dt.date | None,
-    "backfill": bool | None,
-    "allow_duplicates": bool | None,
-    "redo": bool | None,
-}
-"""What a run of a pipeline can be asked, and of which type it is; None is not to ask."""
+from assay.orchestrators import opening
+
+OPTIONS: Mapping[str, Any] = {name: kind | None for name, kind in opening.OPTIONS.items()}
+"""What a run of a pipeline can be asked; None is not to ask."""
 PLACES: Mapping[str, Any] = {"warehouse": str | None, "sources": dict[str, str] | None}
 """Where it publishes and reads from instead."""
 
