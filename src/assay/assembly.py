@@ -84,9 +84,23 @@ def warehouse(settings: Settings, location: Location | None, *, create: bool) ->
             f"{place.text.partition(':')[0]}: is no kind of warehouse this version knows; name a folder, "
             "postgresql://... or postgresql:FOLDER."
         )
+    return _lake(settings, place.folder, create=create)
+
+
+def _lake(settings: Settings, folder: Path, *, create: bool) -> Warehouse:
+    """Open a lake; its catalog is the one that its folder or the settings name, or else a file in the folder."""
+    from assay.warehouses.iceberg import signpost
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
-    return IcebergWarehouse(place.folder, create=create, lease_seconds=settings.lease_seconds)
+    seconds = settings.lease_seconds
+    if not (settings.catalog or signpost.is_there(folder)):
+        return IcebergWarehouse(folder, create=create, lease_seconds=seconds)
+    from assay.warehouses.iceberg.shared import SharedCatalog
+    from assay.warehouses.postgres.patient import patient
+
+    catalog = SharedCatalog(folder.absolute(), settings.catalog or None)
+    lake = IcebergWarehouse(folder, create=create, catalog=catalog, lease_seconds=seconds)
+    return patient(lake, seconds=_SERVER_SECONDS)
 
 
 def is_database(settings: Settings, location: Location | None) -> bool:

@@ -30,6 +30,8 @@ class Settings:
 
     warehouse: str = "lake"
     """Folder of the lake."""
+    catalog: str = ""
+    """Database for the catalogs of new lakes, postgresql://..., so that machines can share them; none for a file."""
     workers: int = 0
     """Tables computed side by side; 0 for one a core."""
     retries: int = 2

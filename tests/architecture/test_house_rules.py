@@ -53,6 +53,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/assembly.py::engine": _WHEN_USED,
         "src/assay/assembly.py::warehouse": _WHEN_USED,
         "src/assay/assembly.py::_database": _WHEN_USED,
+        "src/assay/assembly.py::_lake": _WHEN_USED,
         "src/assay/assembly.py::server": _WHEN_USED,
         "src/assay/assembly.py::scripts": _WHEN_USED,
         "src/assay/assembly.py::grounds": _WHEN_USED,

@@ -27,8 +27,9 @@ def session(engine: Engine) -> Iterator[Session]:
 @pytest.fixture(params=WAREHOUSES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A warehouse that others can open too, with an engine to write and read its files."""
-    if request.param == "postgres":
-        (tmp_path / ADDRESS).write_text(request.getfixturevalue("postgres_url"))
+    if request.param != "lake":
+        url = request.getfixturevalue("postgres_url").replace("+psycopg", "")
+        (tmp_path / ADDRESS).write_text(url)
     with ENGINES["duckdb"]() as engine:
         yield Place(request.param, tmp_path, WAREHOUSES[request.param](tmp_path), engine)
 

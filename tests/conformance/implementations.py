@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.model.ports import Engine, Warehouse
+from assay.warehouses.iceberg.shared import SharedCatalog
 from assay.warehouses.iceberg.store import IcebergWarehouse
 from assay.warehouses.postgres.store import PostgresWarehouse
 
@@ -19,8 +20,14 @@ def _postgres(folder: Path) -> Warehouse:
     return PostgresWarehouse((folder / ADDRESS).read_text(), folder / "copies", create=True, migrates=True)
 
 
+def _shared_lake(folder: Path) -> Warehouse:
+    catalog = SharedCatalog(folder / "lake", (folder / ADDRESS).read_text())
+    return IcebergWarehouse(folder / "lake", create=True, catalog=catalog)
+
+
 WAREHOUSES: Mapping[str, Callable[[Path], Warehouse]] = {
     "lake": lambda folder: IcebergWarehouse(folder / "lake", create=True),
+    "shared lake": _shared_lake,
     "postgres": _postgres,
 }
 """Opens the warehouse that belongs to a folder, and makes it where there is none; opening again gives the same one."""

@@ -164,7 +164,7 @@ MUTATIONS = (
     ),
     Mutation(
         "two runs may write the catalog at once",
-        "warehouses/iceberg/catalog.py",
+        "warehouses/iceberg/sqlite.py",
         '"begin immediate" if writes else "begin"',
         '"begin" if writes else "begin"',
         (PUBLISH, LEASE, "tests/test_concurrency.py"),
@@ -194,7 +194,7 @@ MUTATIONS = (
     Mutation(
         "two runs may write the control tables of a database at once",
         "warehouses/postgres/database.py",
-        "        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))\n",
+        "        connection.execute(select(func.pg_advisory_xact_lock(self._lock)))\n",
         "        connection.execute(select(func.version()))\n",
         (PUBLISH, LEASE),
     ),

@@ -1,4 +1,4 @@
-"""The lake as a warehouse: Parquet and Iceberg metadata in a folder, and one SQLite transaction that publishes."""
+"""The lake as a warehouse: Parquet and Iceberg metadata in a folder, and one SQL transaction that publishes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from assay.model.published import Opened, State, TableShape, Verified
 from assay.model.run import RunHandle
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import layout, lease, publishing, readers, reading, undoing
-from assay.warehouses.iceberg import catalog, durable, ownership, restoring
+from assay.warehouses.iceberg import durable, ownership, restoring
+from assay.warehouses.iceberg.catalog import Catalog, add_namespace, pointers, swap_pointer
 from assay.warehouses.iceberg.change import TableChange
 from assay.warehouses.iceberg.missing import damaged, missing, verified
+from assay.warehouses.iceberg.sqlite import FILE, SqliteCatalog
 from assay.warehouses.iceberg.vacuum import vacuum
 from assay.warehouses.runs import RunRecords
 
@@ -34,14 +36,23 @@ class IcebergWarehouse(RunRecords):
 
     workshop = None
 
-    def __init__(self, root: Path, *, create: bool, lease_seconds: float = lease.SECONDS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        create: bool,
+        catalog: Catalog | None = None,
+        lease_seconds: float = lease.SECONDS,
+    ) -> None:
         """Open the lake; where there is none and `create` is set, the first run makes it.
+
+        Its catalog is in its folder, where no other is given.
 
         Raises WarehouseError where there is none, or where the path is something else.
         """
         super().__init__(root.absolute(), lease_seconds)
         self.url = str(root)
-        self._catalog = catalog.Catalog(self._root / catalog.FILE)
+        self._catalog = catalog or SqliteCatalog(self._root / FILE)
         # A catalog without tables is that of a run killed while it made the lake.
         self._made = self._catalog.is_made()
         if self._made:
@@ -56,7 +67,7 @@ class IcebergWarehouse(RunRecords):
         with self._catalog.read() as connection:
             found = reading.read_state(connection, at)
             if at is None:
-                ownership.refuse_foreign(found, catalog.pointers(connection))
+                ownership.refuse_foreign(found, pointers(connection))
         return found
 
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
@@ -90,7 +101,7 @@ class IcebergWarehouse(RunRecords):
 
     def verify(self) -> Verified:
         """Read all published files, and compare them with what was written."""
-        self._catalog.check_pages()
+        self._catalog.check_structure()
         return verified(self._root, self.state())
 
     def keep_delivery(self, dataset: str, name: str, content: bytes) -> str:
@@ -119,11 +130,13 @@ class IcebergWarehouse(RunRecords):
     ) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
         with self._catalog.write() as connection:
+            # Of a publish whose answer was lost, the second try must not look like a conflict with another run.
+            lease.check(connection, handle)
             publishing.check_pointers(connection, publication)
             for dataset, metadata in prepared.items():
                 namespace, _, table = dataset.partition(".")
-                catalog.add_namespace(connection, namespace)
-                catalog.swap_pointer(connection, namespace, table, _location(state, dataset), metadata.location)
+                add_namespace(connection, namespace)
+                swap_pointer(connection, namespace, table, _location(state, dataset), metadata.location)
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlalchemy import Connection, create_engine, func, make_url, select
+from sqlalchemy import URL, Connection, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from assay.model.errors import UsageError, WarehouseError
@@ -14,7 +15,6 @@ from assay.model.secrets import without_secrets
 
 SCHEMA = "assay"
 """Of everything that is not a table of a pipeline."""
-_LOCK = int.from_bytes(b"assay", "big")
 _CONNECT_SECONDS = 10
 _PERMANENT = ("28000", "28P01", "3D000", "42501")
 """Wrong role, wrong password, no such database, no privilege: another try would tell the same."""
@@ -25,17 +25,22 @@ class ConnectionLostError(WarehouseError):
 
 
 class Database:
-    """A database of a PostgreSQL server."""
+    """A database of a PostgreSQL server, and the schema in it that this is about."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = SCHEMA) -> None:
         """Take the address, as libpq or SQLAlchemy write it."""
         try:
             address = make_url(url).set(drivername="postgresql+psycopg")
         except ArgumentError:
-            raise UsageError("The warehouse's address cannot be read; write postgresql://user@host/database.") from None
+            raise UsageError("The database's address cannot be read; write postgresql://user@host/database.") from None
         self.address = address.set(drivername="postgresql").render_as_string(hide_password=False)
         """As libpq takes it, with the password where it has one."""
-        self.shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
+        self.shown = without_secrets(address.set(drivername="postgresql").render_as_string(hide_password=True))
+        self.public = _without_passwords(address.set(drivername="postgresql")).render_as_string(hide_password=False)
+        """As libpq takes it, for a place that others may read."""
+        self.schema = schema
+        # Any number that others are unlikely to take: of each schema its own, so that their writers do not wait.
+        self._lock = int.from_bytes(hashlib.sha256(f"assay {schema}".encode()).digest()[:8], "big", signed=True)
         self._engine = create_engine(
             address,
             # A connection is looked at before it is given out: a server that was restarted is not noticed by its users.
@@ -48,7 +53,7 @@ class Database:
                 # What is asked and told must not depend on the settings of a role or server.
                 "options": "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c client_encoding=UTF8",
             },
-            execution_options={"schema_translate_map": {None: SCHEMA}},
+            execution_options={"schema_translate_map": {None: schema}},
         )
 
     @contextmanager
@@ -72,10 +77,9 @@ class Database:
             self.lock(connection)
             yield connection
 
-    @staticmethod
-    def lock(connection: Connection) -> None:
+    def lock(self, connection: Connection) -> None:
         """Wait until no other writer is at work, and keep them out until the transaction ends."""
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(select(func.pg_advisory_xact_lock(self._lock)))
 
     def close(self) -> None:
         """Give all connections back."""
@@ -96,6 +100,11 @@ class Database:
         why = without_secrets(str(cause).strip().splitlines()[0]) if str(cause).strip() else type(cause).__name__
         kind = ConnectionLostError if lost else WarehouseError
         return kind(f"{self.shown}: {why.rstrip('.')}.")
+
+
+def _without_passwords(address: URL) -> URL:
+    hidden = [name for name in address.query if without_secrets(f"{name}=x") != f"{name}=x"]
+    return address.set(password=None).difference_update_query(hidden)
 
 
 def _is_lost(error: BaseException | None) -> bool:
