@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from assay.warehouses.postgres.store import PostgresWarehouse
 
 Location = str | os.PathLike[str]
-On = Literal["lake", "postgresql"]
-"""A kind of warehouse."""
+On = Literal["lake", "shared-lake", "postgresql"]
+"""A kind of warehouse; a lake that is shared has its catalog in a database."""
 LAKE: On = "lake"
 _FOLDER = "postgresql:"
 _SERVER_SECONDS = 30.0
@@ -169,6 +169,12 @@ def grounds(on: On, folder: Path, prepare: Callable[[str], object]) -> Iterator[
     """Give what makes scratch warehouses of a kind; `prepare` is called with the address of an empty database."""
     if on == LAKE:
         yield Folders()
+        return
+    if on == "shared-lake":
+        from assay.proof.shared import SharedLakes
+
+        with closing(SharedLakes(folder)) as lakes:
+            yield lakes
         return
     from assay.warehouses.postgres.scratch import Databases
 

@@ -53,7 +53,7 @@ def crashtest(
     "module:object". Raises UsageError where the pipeline or an input is wrong, RunError where an undisturbed run fails.
     """
     began = time.monotonic()
-    settings = settings or assembly.current_settings()
+    settings = _apart(settings or assembly.current_settings())
     kills = kills or Kills(jobs=settings.worker_count)
     if kills.calls and on != LAKE:
         raise UsageError("Calls to the system are counted in lakes; a server's are its own.")
@@ -82,6 +82,11 @@ def crashtest(
         uncovered=tuple(line for each in traced.values() for line in each.outside),
         unsynced=tuple(sorted({path for each in traced.values() for path in each.unsynced})),
     )
+
+
+def _apart(settings: Settings) -> Settings:
+    """Return the settings of scratch lakes: their catalogs have no business where those of others are."""
+    return replace(settings, catalog="")
 
 
 def _tried(pipeline: Pipeline) -> Pipeline:
@@ -148,7 +153,7 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
     or "module:object". Raises UsageError where the declaration or an input as a whole is wrong.
     """
     began = time.monotonic()
-    settings = arguments.get("settings") or assembly.current_settings()
+    settings = _apart(arguments.get("settings") or assembly.current_settings())
     declared = _tried(platform.resolve(pipeline, arguments.get("sources", {}), settings))
     options = platform.options(
         {"as_of": arguments.get("as_of"), "allow_duplicates": arguments.get("allow_duplicates", False)}

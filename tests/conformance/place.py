@@ -136,9 +136,14 @@ class Place:
         return self.warehouse.state(), self.warehouse.history(100)
 
     @contextmanager
-    def stranger(self, pipeline: str = "shop") -> Iterator[tuple[subprocess.Popen[str], RunHandle]]:
-        """Let another process begin a run and wait; it is killed at the latest at the end of the block."""
-        command = [sys.executable, "-c", _BEGIN, self.kind, str(self.folder), pipeline]
+    def stranger(
+        self, pipeline: str = "shop", around: Sequence[str] = ()
+    ) -> Iterator[tuple[subprocess.Popen[str], RunHandle]]:
+        """Let another process begin a run and wait; it is killed at the latest at the end of the block.
+
+        `around` is a command that runs it.
+        """
+        command = [*around, sys.executable, "-c", _BEGIN, self.kind, str(self.folder), pipeline]
         process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin
         assert process.stdout

@@ -125,8 +125,9 @@ def test_rows_that_are_rejected_again_are_on_the_disk_too_though_they_change_no_
 
 
 @FAULTS
-def test_a_database_loses_nothing_though_its_server_is_struck_down_too(shop: Path) -> None:
-    report = crashtest("shop", "--on", "postgresql", "--points", "16", "--random", "8", cwd=shop, within=600)
+@pytest.mark.parametrize("on", ["postgresql", "shared-lake"])
+def test_nothing_is_lost_though_the_server_is_struck_down_too(shop: Path, on: str) -> None:
+    report = crashtest("shop", "--on", on, "--points", "16", "--random", "8", cwd=shop, within=600)
     assert [kill["violations"] for kill in report["kills"]] == [[]] * 24
     assert [kill["struck"] for kill in report["kills"]] == [False, False, True] * 8
     assert report["not_covered"] == []

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote
@@ -17,6 +18,7 @@ import pytest
 
 import assay
 from assay import assembly, platform
+from assay.assembly import Location
 from assay.model.run import RunResult
 from assay.orchestrators.embedded import Embedded
 from assay.proof.points import Points
@@ -34,10 +36,27 @@ SETTINGS = Settings(workers=2, retry_seconds=0.1)
 class Server:
     """A server in a folder that can be struck down; it is back after a moment."""
 
+    lake: Path | None = None
+    """The folder of a lake, where the server has its catalog; else it holds the warehouse itself."""
+
     def __init__(self, folder: Path, uses: ExitStack) -> None:
         self._folder, self._uses = folder, uses
         self.url = self._start()
         self.struck, self.comes_back = 0, True
+
+    @property
+    def place(self) -> Location:
+        """The warehouse that depends on the server, as a run is told it."""
+        return self.lake or self.url
+
+    @property
+    def settings(self) -> Settings:
+        return replace(SETTINGS, catalog=self.url) if self.lake else SETTINGS
+
+    def made(self) -> None:
+        """Make what a run needs to be there."""
+        if self.lake is None:
+            assay.migrate(ride_bookings, warehouse=self.url)
 
     def strike(self) -> None:
         """Stop the server at once, and have it started again in the background."""
@@ -57,6 +76,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield Server(tmp_path / "server", uses)
 
 
+@pytest.fixture(params=["a database", "a shared lake"])
+def either(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Server:
+    """The server, with each kind of warehouse that depends on one."""
+    server.lake = tmp_path / "shared" if request.param == "a shared lake" else None
+    return server
+
+
 def run(
     server: Server, bookings: Path, moments: frozenset[tuple[str, str]], strike: Callable[[], None] | None = None
 ) -> RunResult:
@@ -69,7 +95,7 @@ def run(
             (strike or server.strike)()
 
     points = Points(tell=tell)
-    warehouse = assembly.warehouse(SETTINGS, server.url, create=True)
+    warehouse = assembly.warehouse(server.settings, server.place, create=True)
     with closing(assembly.engine(SETTINGS, None)) as engine:
         target = platform.resolve(ride_bookings, {"bookings": bookings}, SETTINGS)
         orchestrator = Embedded(points.engine(engine), points.warehouse(warehouse), SETTINGS)
@@ -88,16 +114,16 @@ def run(
     ids=lambda moments: ", ".join(" ".join(moment) for moment in sorted(moments)),
 )
 def test_a_restart_of_the_server_is_ridden_out(
-    tmp_path: Path, server: Server, moments: frozenset[tuple[str, str]]
+    tmp_path: Path, either: Server, moments: frozenset[tuple[str, str]]
 ) -> None:
     bookings = generate(tmp_path, rows=3_000)["bookings"]
-    assay.migrate(ride_bookings, warehouse=server.url)
-    result = run(server, bookings, moments)
-    assert (result.state, result.problems, server.struck) == ("published", (), len(moments))
+    either.made()
+    result = run(either, bookings, moments)
+    assert (result.state, result.problems, either.struck) == ("published", (), len(moments))
     assert assay.run(ride_bookings, warehouse=tmp_path / "lake", sources={"bookings": bookings}).ok
-    with assay.connect(server.url) as here, assay.connect(tmp_path / "lake") as there:
+    with assay.connect(either.place) as here, assay.connect(tmp_path / "lake") as there:
         assert content(here) == content(there)
-    assert assay.verify(server.url).damaged == ()
+    assert assay.verify(either.place).damaged == ()
 
 
 class Proxy:
@@ -141,17 +167,17 @@ class Proxy:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_publish_whose_answer_is_lost_is_found_to_have_landed(tmp_path: Path, server: Server) -> None:
-    bookings = generate(tmp_path, rows=500)["bookings"]
-    assay.migrate(ride_bookings, warehouse=server.url)
+def test_a_publish_whose_answer_is_lost_is_found_to_have_landed(tmp_path: Path, either: Server) -> None:
+    server, bookings = either, generate(tmp_path, rows=500)["bookings"]
+    server.made()
     place, _, _ = server.url.partition("?host=")[2].partition("&")
     with TemporaryDirectory(prefix="p") as short:
         proxy = Proxy(Path(short) / "p", Path(unquote(place)))
         server.url = server.url.replace(place, quote(f"{short}/p"))
         result = run(server, bookings, frozenset({("before", "publish")}), lambda: setattr(proxy, "armed", True))
         assert (result.state, result.problems, proxy.lost) == ("published", (), 1)
-        assert [past.state for past in assay.history(server.url)] == ["published"]
-        assert assay.verify(server.url).damaged == ()
+        assert [past.state for past in assay.history(server.place)] == ["published"]
+        assert assay.verify(server.place).damaged == ()
 
 
 def test_a_server_that_is_struck_down_while_rows_are_copied_has_published_all_or_nothing(
@@ -185,15 +211,15 @@ def test_a_server_that_is_struck_down_while_rows_are_copied_has_published_all_or
 
 
 def test_a_server_that_does_not_come_back_fails_the_run_and_publishes_nothing(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, either: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "_SERVER_SECONDS", 1.0)
-    bookings = generate(tmp_path, rows=500)["bookings"]
-    assay.migrate(ride_bookings, warehouse=server.url)
+    server, bookings = either, generate(tmp_path, rows=500)["bookings"]
+    server.made()
     server.comes_back = False
     with pytest.raises(assay.AssayError, match=r"postgresql://assay@/assay"):
         run(server, bookings, frozenset({("before", "publish")}))
-    with embedded(tmp_path / "server"), assay.connect(server.url) as reader:
+    with embedded(tmp_path / "server"), assay.connect(server.place) as reader:
         assert reader.execute("select count(*) from meta.table_version").fetchall() == [(0,)]
 
 

@@ -35,6 +35,10 @@ class Signpost:
     schema: str
     """The lake's own."""
 
+    def to_text(self) -> str:
+        """Return what stands in the file."""
+        return f"{json.dumps(asdict(self), indent=2)}\n"
+
 
 def is_there(root: Path) -> bool:
     """Return whether the catalog of a lake is elsewhere than in its folder; raises WarehouseError for no folder."""
@@ -94,7 +98,7 @@ def drafted(root: Path, signpost: Signpost) -> Iterator[Callable[[], bool]]:
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        draft.write_text(f"{json.dumps(asdict(signpost), indent=2)}\n", encoding="utf-8")
+        draft.write_text(signpost.to_text(), encoding="utf-8")
     except OSError as error:
         raise _refused(root, error) from None
     try:

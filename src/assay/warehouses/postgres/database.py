@@ -103,8 +103,10 @@ class Database:
 
 
 def _without_passwords(address: URL) -> URL:
-    hidden = [name for name in address.query if without_secrets(f"{name}=x") != f"{name}=x"]
-    return address.set(password=None).difference_update_query(hidden)
+    secret = [name for name in address.query if without_secrets(f"{name}=x") != f"{name}=x"]
+    # `address.set(password=None)` would leave it as it is.
+    bare = URL.create(address.drivername, address.username, None, address.host, address.port, address.database)
+    return bare.set(query=address.query).difference_update_query(secret)
 
 
 def _is_lost(error: BaseException | None) -> bool:
