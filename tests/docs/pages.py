@@ -52,7 +52,9 @@ LOADED = [
 _IN_CLONE = re.compile(r"begins in\s+a\s+clone\s+of\s+the\s+repository")
 _BEGINS = re.compile(r"begins where\s+\[[^\]]*\]\(([^)]+)\)\s+ends")
 _FENCE = re.compile(r"^( *)```(\w*) *(.*)$")
-_PLAIN = re.compile(r"(?P<set>(?:ASSAY_\w+=\S+ )*)(?P<assay>assay [^|<>&;$`\n]*)(?:\| (?P<filter>grep [^|<>&;$`\n]*))?")
+_PLAIN = re.compile(
+    r"(?P<set>(?:ASSAY_\w+=[^\s$]+ )*)(?P<assay>assay [^|<>&;$`\n]*)(?:\| (?P<filter>grep [^|<>&;$`\n]*))?"
+)
 _TITLE = re.compile(r"(?P<path>[^,]+)(?P<end>, at its end)?(, (?P<name>\w+) anew)?")
 
 

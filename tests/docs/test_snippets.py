@@ -32,6 +32,7 @@ ELSEWHERE = (PANDAS, AIRFLOW, PREFECT)
 DATABASES = {
     "backup.md": {"SHOP_URL": "postgres_url", "EMPTY_URL": "empty_url"},
     "database.md": {"SHOP_URL": "postgres_url"},
+    "shared-lake.md": {"LAKES_URL": "postgres_url"},
     "sync.md": {"SHOP_URL": "postgres_url"},
     "cdc.md": {"SHOP_URL": "logical_url"},
     "dbt.md": {"SHOP_URL": "postgres_url"},

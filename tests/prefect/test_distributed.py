@@ -183,6 +183,30 @@ def test_two_machines_that_have_but_the_warehouse_in_common_share_a_run(
         assert content_in(target) == there(source)
 
 
+def test_two_machines_that_have_but_a_lake_and_its_catalog_in_common_share_a_run(
+    place: dict[str, str], empty_url: str, source: Source, tmp_path: Path
+) -> None:
+    lake, own = tmp_path / "lake", tmp_path / "own"
+    place |= {"ASSAY_WAREHOUSE": str(lake), "ASSAY_CATALOG": empty_url.replace("+psycopg", "")}
+    place |= {name: str(own) for name in ("XDG_CACHE_HOME", "TMPDIR", "HOME", "PREFECT_HOME")}
+    lake.mkdir()
+    own.mkdir()
+    # Each is called something else and has a disk of its own; all others but the lake's folder take no file.
+    script = (
+        f"hostname machine-$$ && mount -t tmpfs none '{own}' && mount --bind '{lake}' '{lake}' && "
+        'mount -o remount,ro,bind / && exec "$@"'
+    )
+    machine = ["unshare", "--mount", "--uts", "sh", "-c", script, "sh"]
+    with working(tmp_path, TWO, place, around=machine) as workers:
+        assert ended(begun("sub_etl/sub-etl-job")).state.is_completed(), workers["parents"].log.read_text()[-4000:]
+        for name in ("one", "two"):
+            assert "extract_bronze_table" in workers[name].log.read_text()
+    assert list(own.iterdir()) == []
+    assert (content(place), published(place)) == (there(source), ["published"])
+    assert assay.verify(lake).damaged == ()
+    assert not (lake / "catalog.db").exists()
+
+
 def content_in(target: Source) -> list[Any]:
     return [target.execute(f"select count(*), sum(amount) from bronze.{name}").fetchone() for name in TABLES]
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -18,6 +19,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 import assay
 from assay import assembly
 from assay.model.errors import ConflictError, LeaseError, UsageError, WarehouseError
+from assay.model.vacuum import Retention
 from assay.settings import Settings
 from assay.warehouses.iceberg import signpost
 from assay.warehouses.iceberg.shared import SharedCatalog
@@ -84,6 +86,8 @@ def test_once_made_every_command_finds_the_catalog_by_the_folder(project: Path, 
     assert json.loads(well(call("sql", count, "--json", cwd=project))) == [{"rows": 3}]
     failed = call("run", "broken", cwd=project)
     assert failed.returncode in (1, 2)
+    well(call("vacuum", cwd=project, keep_runs="1", keep_days="0"))
+    assert json.loads(well(call("sql", "select count(*) as n from meta.table_version", "--json", cwd=project))) != []
     well(call("vacuum", "--yes", cwd=project, keep_runs="1", keep_days="0"))
     assert "all are as they were written" in well(call("verify", cwd=project))
     assert schemas(url) == [named["schema"]]
@@ -210,7 +214,7 @@ def test_a_lake_with_a_file_for_its_catalog_gets_no_other(project: Path, url: st
     told(end, 2, "lake: has its catalog in catalog.db", "set no `catalog`", "or name a new folder")
     assert schemas(url) == []
     (project / "lake/catalog.json").write_text(Signpost(url, "assay_lake_x_1").to_text())
-    assert "see that no catalog.json lies in it" in refused(WarehouseError, project / "lake")
+    assert "has two catalogs, catalog.db and that which catalog.json names" in refused(WarehouseError, project / "lake")
 
 
 @pytest.mark.parametrize("catalog", ["lake.db", "mysql://etl@db/lakes", f"sqlite:///{WORD}", "postgresql:folder"])
@@ -302,6 +306,38 @@ def test_rights_and_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert "authentication method requirement" in refused(WarehouseError, tmp_path / "lake")
         monkeypatch.setenv("ASSAY_CATALOG", bare)
         assert [past.id for past in assay.history(tmp_path / "lake")] == [1]
+
+
+def test_the_rights_that_the_page_names_are_enough(place: Place, url: str) -> None:
+    run = place.run(a="select 1 as id")
+    page = (ROOT / "docs/how-to/shared-lake.md").read_text()
+    granted = [line for line in page.splitlines() if line.startswith("grant ")]
+    assert len(granted) == 4
+    lake, name = Path(place.warehouse.root), url.partition("/test_")[2].partition("?")[0]
+    roles = {"etl": f"etl_{name}", "dashboard": f"dashboard_{name}"}
+    with psycopg.connect(url, autocommit=True) as connection:
+        for role in roles.values():
+            connection.execute(f"create role {role} login".encode())
+        for line in granted:
+            statement = line.replace("assay_lake_shared_1a2b3c4d", schemas(url)[0])
+            for role, own in roles.items():
+                statement = statement.replace(role, own)
+            connection.execute(statement.encode())
+    try:
+        as_role = {role: Settings(catalog=url.replace("://assay@", f"://{own}@")) for role, own in roles.items()}
+        reader = assembly.warehouse(as_role["dashboard"], lake, create=False)
+        assert reader.state().versions["bronze.a"].id == run
+        with pytest.raises(WarehouseError, match="permission denied"):
+            reader.begin("shop", {"as_of": "2024-12-01"}, patience=0)
+        with_rights = replace(place, warehouse=assembly.warehouse(as_role["etl"], lake, create=False))
+        with_rights.run(a="select 2 as id")
+        assert with_rights.warehouse.undo(None, patience=0).undone == (run + 1,)
+        assert with_rights.warehouse.vacuum(Retention(runs=1, days=0), remove=True).removed
+        assert place.rows("bronze.a") == [(1,)]
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for role in roles.values():
+                connection.execute(f"drop owned by {role}; drop role {role}".encode())
 
 
 def test_a_password_among_the_parameters_of_an_address_is_kept_out_of_the_folder(tmp_path: Path, url: str) -> None:

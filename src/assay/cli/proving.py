@@ -30,7 +30,8 @@ _on = click.option(
     type=click.Choice(get_args(On)),
     default=LAKE,
     show_default=True,
-    help="The kind of the scratch warehouses; the server of a database is struck down, too.",
+    metavar="KIND",
+    help=f"The kind of the scratch warehouses: {', '.join(get_args(On))}. A server that they need is struck down, too.",
 )
 
 

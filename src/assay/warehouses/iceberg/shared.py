@@ -38,9 +38,12 @@ class SharedCatalog(Catalog):
                 "postgresql://user@host/database."
             )
         if (root / sqlite.FILE).exists():
+            if signpost.is_there(root):
+                why = f"that which {signpost.FILE} names. Take the one away that is not the lake's"
+                raise WarehouseError(f"{root}: has two catalogs, {sqlite.FILE} and {why}.")
             raise WarehouseError(
                 f"{root}: has its catalog in {sqlite.FILE}, and cannot have another. For this lake set no `catalog` "
-                f"and no ASSAY_CATALOG, and see that no {signpost.FILE} lies in it; or name a new folder."
+                "and no ASSAY_CATALOG; or name a new folder."
             )
         self._root = root
         self._address = address
