@@ -93,7 +93,7 @@ def _lake(settings: Settings, folder: Path, *, create: bool) -> Warehouse:
     from assay.warehouses.iceberg.store import IcebergWarehouse
 
     seconds = settings.lease_seconds
-    if not (settings.catalog or signpost.is_there(folder)):
+    if not (signpost.is_there(folder) or settings.catalog):
         return IcebergWarehouse(folder, create=create, lease_seconds=seconds)
     from assay.warehouses.iceberg.shared import SharedCatalog
     from assay.warehouses.postgres.patient import patient

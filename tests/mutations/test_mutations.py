@@ -28,6 +28,7 @@ class Mutation:
 
 PUBLISH = "tests/conformance/test_warehouse_publish.py"
 LEASE = "tests/conformance/test_warehouse_lease.py"
+SHARED = "tests/warehouses/test_shared_lake.py"
 CRASH = "tests/proof/test_crashtest.py"
 TABLES = "tests/warehouses/postgres/test_tables.py"
 MUTATIONS = (
@@ -197,6 +198,27 @@ MUTATIONS = (
         "        connection.execute(select(func.pg_advisory_xact_lock(self._lock)))\n",
         "        connection.execute(select(func.version()))\n",
         (PUBLISH, LEASE),
+    ),
+    Mutation(
+        "the folder of a shared lake keeps the password of its catalog",
+        "warehouses/postgres/database.py",
+        "address.username, None, address.host",
+        "address.username, address.password, address.host",
+        (f"{SHARED}::test_rights_and_passwords",),
+    ),
+    Mutation(
+        "a shared lake whose catalog is not found gets a new one",
+        "warehouses/iceberg/shared.py",
+        "        if not is_there:\n",
+        "        if not is_there and self._address is None:\n",
+        (f"{SHARED}::test_a_catalog_that_is_lost_is_told_and_never_made_anew",),
+    ),
+    Mutation(
+        "a password is sent in the clear to where only a folder leads",
+        "warehouses/iceberg/shared.py",
+        '"!password,!md5"',
+        '"!md5"',
+        (f"{SHARED}::test_rights_and_passwords",),
     ),
     Mutation(
         "a file that a server keeps is taken as it comes",

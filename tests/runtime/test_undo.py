@@ -155,5 +155,7 @@ def test_a_lake_that_was_moved_is_read_but_not_run_and_says_why(shop: Shop) -> N
     shop.orders("2,bob,20", file="orders2.csv")
     with pytest.raises(WarehouseError, match="This lake was made in another place"):
         assay.run(shop.pipeline(*tables()), warehouse=moved, settings=replace(SETTINGS, folder=str(shop.inbox)))
+    with pytest.raises(WarehouseError, match="This lake was made in another place"):
+        assay.undo(warehouse=moved)
     shop.lake = moved
     assert stored(shop) == before

@@ -244,6 +244,26 @@ def test_a_catalog_that_is_lost_is_told_and_never_made_anew(place: Place, url: s
     assert "catalog.json in the lake's folder says so" in refused(WarehouseError, lake)
 
 
+def test_a_folder_that_has_lost_the_file_gets_no_new_catalog(project: Path, url: str) -> None:
+    well(call("run", "orders", cwd=project, catalog=url))
+    (project / "lake/catalog.json").unlink()
+    for settings in ({"catalog": url}, {}):
+        told(call("run", "orders", cwd=project, **settings), 2, "lake: has tables, and no catalog that knows them")
+    assert len(schemas(url)) == 1
+    assert not (project / "lake/catalog.db").exists()
+
+
+def test_through_another_path_it_can_be_read_and_not_changed(project: Path, tmp_path: Path, url: str) -> None:
+    well(call("run", "orders", cwd=project, catalog=url))
+    (tmp_path / "mounted").symlink_to(project / "lake")
+    there = ("--warehouse", str(tmp_path / "mounted"))
+    assert json.loads(well(call("sql", "select count(*) as n from silver.order", *there, "--json"))) == [{"n": 3}]
+    for command in (["undo"], ["vacuum", "--yes"], ["run", "orders", "--full"]):
+        end = call(*command, *there, cwd=project)
+        assert (end.returncode in (1, 2), "This lake was made in another place" in end.stderr) == (True, True), end
+    assert "all are as they were written" in well(call("verify", cwd=project))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from assay.model.data import is_table
 from assay.model.errors import WarehouseError
@@ -17,6 +18,15 @@ def refuse_foreign(state: State, pointers: Mapping[str, str]) -> None:
                 f"{name} was changed by another program than assay since run {version.id}; its rows are accounted for "
                 "nowhere. Restore the table's metadata to what assay wrote, or load it into a table of its own."
             )
+
+
+def refuse_lost(root: Path) -> None:
+    """Raise WarehouseError where a folder has tables and its catalog is gone: in a new one they would be garbage."""
+    if any(root.glob("*/*/metadata/*.metadata.json")):
+        raise WarehouseError(
+            f"{root}: has tables, and no catalog that knows them: its catalog.db or catalog.json is gone. Restore that "
+            "from a copy, or load into a new folder."
+        )
 
 
 def refuse_moved(root: str, state: State) -> None:

@@ -7,13 +7,18 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from assay.model.data import is_table
-from assay.warehouses.iceberg import catalog
+from assay.warehouses import reading
+from assay.warehouses.iceberg import catalog, ownership
 from assay.warehouses.iceberg.trimming import keeps, trim
 from assay.warehouses.undoing import Change
 
 
 def move_back(connection: Connection, root: str, run: int, found: list[Change]) -> list[Change]:
-    """Point each table at the metadata it had, without what a vacuum has removed since; return what comes back."""
+    """Point each table at the metadata it had, without what a vacuum has removed since; return what comes back.
+
+    Raises WarehouseError where the lake was moved.
+    """
+    ownership.refuse_moved(root, reading.read_state(connection))
     is_kept, moved = keeps(connection, root), []
     for change in found:
         namespace, _, table = change.dataset.partition(".")

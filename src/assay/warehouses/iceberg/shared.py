@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, inspect, make_url
+from sqlalchemy import Connection, inspect
 
 from assay.model.errors import UsageError, WarehouseError
 from assay.model.secrets import without_secrets
@@ -84,7 +84,8 @@ class SharedCatalog(Catalog):
 
     def _found(self, found: Signpost) -> Database:
         """Return the database that has the catalog; raises WarehouseError where it has not."""
-        database = Database(self._address or _careful(found.address), found.schema)
+        named = Database(self._address, found.schema) if self._address else None
+        database = named or Database(found.address, found.schema, **_careful())
         try:
             with database.read() as connection:
                 is_there = inspect(connection).has_table(control.FORMATS.name, schema=found.schema)
@@ -136,15 +137,12 @@ def _allowed() -> Iterator[None]:
         raise
 
 
-def _careful(address: str) -> str:
-    """Return an address that a folder names so that no password of this user is sent there as it is.
+def _careful() -> dict[str, str]:
+    """Return what keeps libpq from telling its user's password to the server that a folder names.
 
     Whoever can write the folder decides where it leads.
     """
-    if psycopg.pq.version() < _AUTH_FROM:
-        return address
-    careful = make_url(address).update_query_dict({"require_auth": "!password,!md5"})
-    return careful.render_as_string(hide_password=False)
+    return {"require_auth": "!password,!md5"} if psycopg.pq.version() >= _AUTH_FROM else {}
 
 
 def _carry_out(connection: Connection, statement: sql.Composed) -> None:

@@ -41,7 +41,7 @@ class Signpost:
 
 
 def is_there(root: Path) -> bool:
-    """Return whether the catalog of a lake is elsewhere than in its folder; raises WarehouseError for no folder."""
+    """Return whether a lake's catalog is elsewhere than in its folder; raises WarehouseError where nobody may look."""
     try:
         return (root / FILE).is_file()
     except OSError as error:

@@ -46,9 +46,8 @@ class IcebergWarehouse(RunRecords):
     ) -> None:
         """Open the lake; where there is none and `create` is set, the first run makes it.
 
-        Its catalog is in its folder, where no other is given.
-
-        Raises WarehouseError where there is none, or where the path is something else.
+        Its catalog is in its folder, where no other is given. Raises WarehouseError where there is no lake, or where
+        the path is something else.
         """
         super().__init__(root.absolute(), lease_seconds)
         self.url = str(root)
@@ -73,6 +72,7 @@ class IcebergWarehouse(RunRecords):
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
         if not self._is_made():
+            ownership.refuse_lost(self._root)
             self._catalog.create()
         handle = self._leased(pipeline, self._taker(pipeline, plan), patience)
         left = [int(folder.name) for folder in (self._root / layout.RUNS).glob("*") if folder.name.isdigit()]
@@ -130,7 +130,7 @@ class IcebergWarehouse(RunRecords):
     ) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
         with self._catalog.write() as connection:
-            # Of a publish whose answer was lost, the second try must not look like a conflict with another run.
+            # Who was taken over, or has published and lost the answer, is told that, and of no conflict with another.
             lease.check(connection, handle)
             publishing.check_pointers(connection, publication)
             for dataset, metadata in prepared.items():

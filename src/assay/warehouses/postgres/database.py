@@ -27,8 +27,8 @@ class ConnectionLostError(WarehouseError):
 class Database:
     """A database of a PostgreSQL server, and the schema in it that this is about."""
 
-    def __init__(self, url: str, schema: str = SCHEMA) -> None:
-        """Take the address, as libpq or SQLAlchemy write it."""
+    def __init__(self, url: str, schema: str = SCHEMA, **parameters: str) -> None:
+        """Take the address, as libpq or SQLAlchemy write it, and parameters of libpq that come before those in it."""
         try:
             address = make_url(url).set(drivername="postgresql+psycopg")
         except ArgumentError:
@@ -48,6 +48,7 @@ class Database:
             pool_size=8,
             max_overflow=24,
             connect_args={
+                **parameters,
                 "connect_timeout": _CONNECT_SECONDS,
                 "application_name": "assay",
                 # What is asked and told must not depend on the settings of a role or server.
