@@ -85,7 +85,7 @@ test-airflow: $(AIRFLOW)/.ready $(DBT)/.ready ## run the tests that need Airflow
 
 test-postgres: $(READY) $(DBT)/.ready ## run the tests of databases on the server whose programs are in POSTGRES=FOLDER; for half an hour
 	@test -x "$(POSTGRES)/postgres" || { echo "make test-postgres: name the programs: POSTGRES=/usr/lib/postgresql/15/bin" >&2; exit 2; }
-	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
+	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/warehouses/test_shared_lake.py tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
 	$(PYTEST) -m "faults and not dbt" $(or $(ARGS),--rows=build/rows/faults.json)
