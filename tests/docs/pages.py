@@ -244,11 +244,15 @@ def matches(expected: str, actual: str) -> bool:
 
 
 def settled(text: str) -> str:
-    """Return a text without what differs from one call to the next: today's date, and how long something took."""
+    """Return a text without what differs from one call to the next: today's date, and how long something took.
+
+    So is how wide a column gets by the path of the page's folder.
+    """
     text = text.replace(dt.datetime.now(dt.UTC).date().isoformat(), TODAY)
     text = re.sub(rf"{TODAY}T\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?", f"{TODAY}T08:00:00", text)
     text = re.sub(r"\b\d+\.\d+ ?s\b", "0.1 s", text)
     text = re.sub(r"\b[\d.]+ k?B\b", "1 kB", text)
+    text = re.sub(" {3,}", "  ", text) if PLACE in text else text
     lines, counted = [], False
     for line in text.splitlines():
         counted = bool(line) and (counted or line.endswith("  seconds"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.servers import own_programs, plain
-from tests.docs.pages import DOCS, ROOT, Block, begins_with, blocks, commands, matches, settled, tried
+from tests.docs.pages import DOCS, PLACE, ROOT, Block, begins_with, blocks, commands, matches, settled, tried
 
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "decisions" not in page.parts]
 ROWS = {
@@ -95,6 +95,8 @@ def test_commands_are_told_from_what_they_print() -> None:
 def test_an_output_that_is_not_the_one_shown_is_found() -> None:
     assert matches("a ... c\n", "a b\nb c")
     assert matches("took 0.4 s", "took 12.1 s")
+    assert matches(f"row                 encoding\n{PLACE}/in", f"row               encoding\n{PLACE}/in")
+    assert not matches("row                 encoding\nin", "row               encoding\nin")
     assert not matches("a ... c\n", "a b\nb d")
     assert not matches("", "a")
     assert settled("t  seconds\n x  0.12\n\n 0.12") == settled("t  seconds\n x  7.01\n\n 0.12")
