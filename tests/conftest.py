@@ -17,7 +17,8 @@ from hypothesis import settings
 from assay.warehouses.postgres.server.embedded import embedded
 
 # `make test-pandas` and others run these, each in an environment of its own.
-collect_ignore = [name for name in ("airflow", "pandas", "prefect") if find_spec(name) is None]
+_NEEDS = {"airflow": "airflow", "browser": "selenium", "pandas": "pandas", "prefect": "prefect"}
+collect_ignore = [folder for folder, module in _NEEDS.items() if find_spec(module) is None]
 
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")

@@ -12,8 +12,10 @@ HEADER = "# The environment of `make {target}`, exported from uv.lock by `make l
 EXPORT = ["export", "--frozen", "--offline", "--quiet", "--no-emit-project", "--no-header"]
 # dbt runs as a process of its own and needs nothing of assay's: what is large of that is left out.
 DBT = ["--no-dev", "--extra=dbt", "--prune=duckdb", "--prune=pyarrow", "--prune=pyiceberg", "--prune=sqlalchemy"]
+BROWSER = ("--group=dev", "--group=browser", "--extra=postgres", "--extra=report")
 EXPORTED = {
-    Path("requirements.lock"): ("setup", "--group=dev", "--extra=postgres"),
+    Path("requirements.lock"): ("setup", "--group=dev", "--extra=postgres", "--extra=report"),
+    Path("requirements-browser.lock"): ("test-browser", *BROWSER),
     Path("requirements-build.lock"): ("image", "--only-group=build"),
     Path("requirements-dbt.lock"): ("setup-dbt", *DBT),
     Path("requirements-docs.lock"): ("docs", "--only-group=docs"),

@@ -196,6 +196,17 @@ def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None =
     return open_reader(found.open(at), found.control_rows())
 
 
+def connect_confined(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
+    """Open a warehouse as `connect` does, for SQL that is to reach no other file, no network, and no more memory.
+
+    The memory is that of the setting `memory_limit`.
+    """
+    from assay.engines.duckdb.confined import open_confined
+
+    found = stored(warehouse)
+    return open_confined(found.open(at), found.control_rows(), assembly.current_settings().memory_limit)
+
+
 def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
     """Return the newest runs first."""
     return stored(warehouse).history(limit)

@@ -153,6 +153,28 @@ def quarantine(
     return [column[0] for column in found.description or ()], found.fetchall()
 
 
+def reasons(run: int, warehouse: Location | None = None) -> Rows:
+    """Return what a run rejected, counted: the table or source, a reason, and the rows that had it, most first.
+
+    A row with several reasons counts for each of them.
+    """
+    found = platform.connect(warehouse).execute(
+        "select node, reason, count(*) as rows "
+        "from (select node, unnest(from_json(reasons, '[\"VARCHAR\"]')) as reason from meta.quarantine where run = ?) "
+        "group by all order by node, rows desc, reason",
+        [run],
+    )
+    return [column[0] for column in found.description or ()], found.fetchall()
+
+
+def versions(dataset: str, warehouse: Location | None = None) -> Rows:
+    """Return the versions of a table, called like `gold.daily_revenue`, oldest first: run, rows, as-of date."""
+    found = platform.connect(warehouse).execute(
+        "select run, row_count as rows, as_of from meta.table_version where dataset = ? order by seq", [dataset]
+    )
+    return [column[0] for column in found.description or ()], found.fetchall()
+
+
 def _tables(versions: Mapping[str, Version]) -> dict[str, Version]:
     return {name: version for name, version in versions.items() if is_table(name)}
 

@@ -21,7 +21,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "when_busy": get_args(WhenBusy),
     "log": get_args(Log),
 }
-_SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,15 @@ class Settings:
     def worker_count(self) -> int:
         """The number of workers on this machine."""
         return self.workers or (os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) or 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit as a number; raises ValueError where it is no size."""
+        found = _SIZE.fullmatch(self.memory_limit)
+        if found is None:
+            raise ValueError(self.memory_limit)
+        number, unit, binary = found.groups()
+        return int(float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(unit.upper())))
 
     @property
     def patience(self) -> float:

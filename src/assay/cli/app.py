@@ -14,6 +14,7 @@ from assay.cli import (
     looking,
     proving,
     quarantine,
+    reporting,
     runs,
     starting,
     syncing,
@@ -40,7 +41,15 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Go back": (runs.undo,),
     "Follow rows": (following.where, following.diff),
     "Prove": (validating.validate, proving.prove, proving.crashtest),
-    "Look": (looking.show, looking.sql, looking.profile, looking.history, quarantine.quarantine, looking.verify),
+    "Look": (
+        looking.show,
+        looking.sql,
+        looking.profile,
+        looking.history,
+        reporting.report,
+        quarantine.quarantine,
+        looking.verify,
+    ),
     "Keep in order": (upkeep.vacuum, upkeep.migrate, upkeep.serve, deploying.deploy),
 }
 _NEW_OBJECTS = 20_000

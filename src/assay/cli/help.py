@@ -54,6 +54,7 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "diff": ("assay diff 3 4", "assay diff 3 4 --table silver_order", "assay diff 2024-12-01T08:00 4 --json"),
     "profile": ("assay profile silver_order",),
     "history": ("assay history --limit 5",),
+    "report": ("assay report --open", "assay report --out status.html"),
     "vacuum": ("assay vacuum", "assay vacuum --yes"),
     "migrate": ("assay migrate shop --warehouse postgresql://etl@db.example/shop --sql",),
     "serve": ("assay serve --warehouse postgresql:db",),

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 
 from assay.model.database import Mode
+from assay.model.past import read_at
 
 Command = Callable[..., Any]
 
@@ -53,10 +54,10 @@ class _At(click.ParamType["int | dt.datetime"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dt.datetime:
         """Read the number of a run, or a time such as 2024-12-01T08:00 in UTC."""
-        if isinstance(value, dt.datetime) or str(value).isdigit():
-            return value if isinstance(value, dt.datetime) else int(value)
+        if isinstance(value, dt.datetime):
+            return value
         try:
-            return dt.datetime.fromisoformat(str(value))
+            return read_at(str(value))
         except ValueError:
             self.fail(f"{value!r} is neither a run nor a time; write 12, or 2024-12-01T08:00 (UTC).", param, ctx)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,13 @@ class PastRun:
     tables: tuple[str, ...] = field(default=())
     """The tables that got new content."""
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None for one whose end nobody has recorded."""
+        if self.ended_at is None:
+            return None
+        return (dt.datetime.fromisoformat(self.ended_at) - dt.datetime.fromisoformat(self.started_at)).total_seconds()
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
@@ -38,6 +46,8 @@ class RecordedRun:
     """What each node, or step of a workflow, did, by name."""
     problems: tuple[str, ...] = ()
     """Why it was not published, where it has ended so."""
+    tables: tuple[str, ...] = ()
+    """Which of the nodes are tables, where it has ended."""
 
     @property
     def is_planned(self) -> bool:
@@ -55,3 +65,11 @@ class Undone:
     """The runs that are undone, in the order of their publishing."""
     tables: Mapping[str, int | None]
     """Rows of each table that was brought back, None for one that was not there before."""
+
+
+def read_at(text: str) -> int | dt.datetime:
+    """Return the published state that a text names: the number of a run, or a time such as 2024-12-01T08:00 in UTC.
+
+    Raises ValueError where it is neither.
+    """
+    return int(text) if text.isascii() and text.isdigit() else dt.datetime.fromisoformat(text)

@@ -272,6 +272,9 @@ class Warehouse(Leases, Protocol):
     def history(self, limit: int) -> list[PastRun]:
         """Return the newest runs first."""
 
+    def look_up(self, run: int) -> tuple[PastRun, RecordedRun] | None:
+        """Return a run as the history lists it, and with what it did; None for one that never was."""
+
     def lives(self, dataset: str) -> list[Life]:
         """Return every file that a dataset has and had, and that is still there."""
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from assay.model.data import DataFile, Manifest
@@ -81,29 +81,31 @@ def read_all_quarantined(connection: Connection) -> list[str]:
 
 def read_history(connection: Connection, limit: int) -> list[PastRun]:
     """Return the newest runs first."""
-    return [
-        PastRun(
-            id=row.id,
-            pipeline=row.pipeline,
-            state=row.state,
-            as_of=row.as_of,
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            published=row.seq,
-            rows=sum(
-                node.get("inserted", 0) + node.get("updated", 0)
-                for node in (row.result or {}).get("tables", {}).values()
-            ),
-            problems=tuple((row.result or {}).get("problems", ())),
-            undone=tuple((row.result or {}).get("undone", ())),
-            tables=tuple(
-                name
-                for name, node in (row.result or {}).get("tables", {}).items()
-                if node["status"] == "written" and row.state == "published"
-            ),
-        )
-        for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))
-    ]
+    return [_past(row) for row in connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(limit))]
+
+
+def read_run(connection: Connection, run: int) -> tuple[PastRun, RecordedRun] | None:
+    """Return a run as the history lists it, and with what its record says of each node."""
+    row = connection.execute(select(RUNS).where(RUNS.c.id == run)).one_or_none()
+    return None if row is None else (_past(row), _recorded(connection, row))
+
+
+def _past(row: Row[Any]) -> PastRun:
+    result = row.result or {}
+    tables = result.get("tables", {})
+    return PastRun(
+        id=row.id,
+        pipeline=row.pipeline,
+        state=row.state,
+        as_of=row.as_of,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        published=row.seq,
+        rows=sum(node.get("inserted", 0) + node.get("updated", 0) for node in tables.values()),
+        problems=tuple(result.get("problems", ())),
+        undone=tuple(result.get("undone", ())),
+        tables=tuple(name for name, node in tables.items() if node["status"] == "written" and row.state == "published"),
+    )
 
 
 def read_lives(connection: Connection, dataset: str) -> list[Life]:
@@ -130,12 +132,16 @@ def read_newest(connection: Connection, pipeline: str) -> RecordedRun | None:
     """Return the newest run of a pipeline, with what its record says of each node: at its end, or while it ran."""
     query = select(RUNS).where(RUNS.c.pipeline == pipeline).order_by(RUNS.c.id.desc()).limit(1)
     run = connection.execute(query).one_or_none()
-    if run is None:
-        return None
+    return None if run is None else _recorded(connection, run)
+
+
+def _recorded(connection: Connection, run: Row[Any]) -> RecordedRun:
     nodes = {row.node: row.body for row in connection.execute(select(NODES).where(NODES.c.run == run.id))}
     ended = run.result or {}
-    did = {**nodes, **ended.get("steps", {}), **ended.get("tables", {})}
-    return RecordedRun(run.id, run.state, run.plan, did, tuple(ended.get("problems", ())))
+    tables = ended.get("tables", {})
+    did = {**ended.get("steps", {}), **tables}
+    did |= {name: body for name, body in nodes.items() if name not in did}
+    return RecordedRun(run.id, run.state, run.plan, did, tuple(ended.get("problems", ())), tuple(tables))
 
 
 def read_earlier(connection: Connection, pipeline: str, run: int, among: Collection[int]) -> list[int]:

@@ -139,6 +139,13 @@ class RunRecords(WrittenFiles, LeasedRuns):
         with self._reading() as connection:
             return reading.read_history(connection, limit)
 
+    def look_up(self, run: int) -> tuple[PastRun, RecordedRun] | None:
+        """Return a run as the history lists it, and with what its record says of each node."""
+        if not self._is_made():
+            return None
+        with self._reading() as connection:
+            return reading.read_run(connection, run)
+
     def lives(self, dataset: str) -> list[Life]:
         """Return every file that a dataset has and had, and that is still there."""
         with self._reading() as connection:
