@@ -7,6 +7,7 @@ PANDAS := build/pandas-env
 DBT := build/dbt-env
 PREFECT := build/prefect-env
 AIRFLOW := build/airflow-env
+BROWSER := build/browser-env
 PYTEST := $(BIN)/pytest -n auto
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
@@ -16,7 +17,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +84,13 @@ $(AIRFLOW)/.ready: requirements-airflow.lock pyproject.toml tools/setup.sh
 test-airflow: $(AIRFLOW)/.ready $(DBT)/.ready ## run the tests that need Airflow: its scheduler too, for some minutes
 	$(AIRFLOW)/bin/pytest tests/airflow $(or $(ARGS),--rows=build/rows/airflow.json)
 
+test-browser: $(BROWSER)/.ready ## run the tests that look at pages in Chromium, by an environment that drives it
+	$(BROWSER)/bin/pytest tests/browser $(or $(ARGS),--rows=build/rows/browser.json)
+
+$(BROWSER)/.ready: requirements-browser.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(BROWSER) requirements-browser.lock
+	@touch $@
+
 test-postgres: $(READY) $(DBT)/.ready ## run the tests of databases on the server whose programs are in POSTGRES=FOLDER; for half an hour
 	@test -x "$(POSTGRES)/postgres" || { echo "make test-postgres: name the programs: POSTGRES=/usr/lib/postgresql/15/bin" >&2; exit 2; }
 	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/warehouses/test_shared_lake.py tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
@@ -116,7 +124,7 @@ $(DOCS)/.ready: requirements-docs.lock tools/setup.sh
 	@tools/setup.sh $(DOCS) requirements-docs.lock
 	@touch $@
 
-rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/prefect.json build/rows/airflow.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/prefect.json build/rows/airflow.json build/rows/browser.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
 	@$(BIN)/python tools/rows.py $^
 
 build/rows/test.json: $(READY) $(SOURCES)
@@ -138,6 +146,10 @@ build/rows/prefect.json: $(PREFECT)/.ready $(SOURCES)
 build/rows/airflow.json: $(AIRFLOW)/.ready $(DBT)/.ready $(SOURCES)
 	@rm -f $@
 	-$(AIRFLOW)/bin/pytest tests/airflow --rows=$@
+
+build/rows/browser.json: $(BROWSER)/.ready $(SOURCES)
+	@rm -f $@
+	-$(BROWSER)/bin/pytest tests/browser --rows=$@
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@

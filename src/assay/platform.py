@@ -6,6 +6,7 @@ import datetime as dt
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from assay.runtime.plan import Plan
     from assay.runtime.replay import SortedLines
     from assay.sources.mendable import StandingLine
+
+
+Place = Location | Warehouse
+"""A warehouse: where it is, as people write it, or itself, opened."""
 
 
 class RunArguments(TypedDict, total=False):
@@ -182,7 +187,7 @@ def verify(warehouse: Location | None = None) -> Verified:
     return assembly.warehouse(assembly.current_settings(), warehouse, create=False).verify()
 
 
-def connect(warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
+def connect(warehouse: Place | None = None, *, at: int | dt.datetime | None = None) -> DuckDBPyConnection:
     """Open a warehouse for reading: a DuckDB connection in which `gold.daily_revenue` is that table.
 
     All tables are of one published state: the newest, that after run `at`, or that at the time `at` (UTC). Schema
@@ -207,14 +212,16 @@ def connect_confined(warehouse: Location | None = None, *, at: int | dt.datetime
     return open_confined(found.open(at), found.control_rows(), assembly.current_settings().memory_limit)
 
 
-def history(warehouse: Location | None = None, *, limit: int = 20) -> list[PastRun]:
+def history(warehouse: Place | None = None, *, limit: int = 20) -> list[PastRun]:
     """Return the newest runs first."""
     return stored(warehouse).history(limit)
 
 
-def stored(warehouse: Location | None = None) -> Warehouse:
-    """Open a warehouse that is there; raises WarehouseError where there is none."""
-    return assembly.warehouse(assembly.current_settings(), warehouse, create=False)
+def stored(warehouse: Place | None = None) -> Warehouse:
+    """Open a warehouse that is there, unless it is open already; raises WarehouseError where there is none."""
+    if warehouse is None or isinstance(warehouse, str | PathLike):
+        return assembly.warehouse(assembly.current_settings(), warehouse, create=False)
+    return warehouse
 
 
 def find(pipeline: Pipeline | str, settings: Settings | None = None) -> Pipeline:

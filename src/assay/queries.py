@@ -16,6 +16,7 @@ from assay.model.difference import TableDifference
 from assay.model.errors import UsageError, near_miss
 from assay.model.fate import BadLine, Rejected, Whereabouts
 from assay.model.pipeline import Pipeline
+from assay.platform import Place
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -32,7 +33,7 @@ def query(text: str, warehouse: Location | None = None, *, at: int | dt.datetime
     return _rows(platform.connect(warehouse, at=at), text)
 
 
-def first_rows(table: str, warehouse: Location | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
+def first_rows(table: str, warehouse: Place | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
     """Return the first rows of a table named like `gold_daily_revenue`; raises UsageError with the near miss."""
     connection = platform.connect(warehouse, at=at)
     return _rows(connection, f"select * from {_published(connection, table)} limit {limit:d}")
@@ -153,7 +154,7 @@ def quarantine(
     return [column[0] for column in found.description or ()], found.fetchall()
 
 
-def reasons(run: int, warehouse: Location | None = None) -> Rows:
+def reasons(run: int, warehouse: Place | None = None) -> Rows:
     """Return what a run rejected, counted: the table or source, a reason, and the rows that had it, most first.
 
     A row with several reasons counts for each of them.
@@ -167,7 +168,7 @@ def reasons(run: int, warehouse: Location | None = None) -> Rows:
     return [column[0] for column in found.description or ()], found.fetchall()
 
 
-def versions(dataset: str, warehouse: Location | None = None) -> Rows:
+def versions(dataset: str, warehouse: Place | None = None) -> Rows:
     """Return the versions of a table, called like `gold.daily_revenue`, oldest first: run, rows, as-of date."""
     found = platform.connect(warehouse).execute(
         "select run, row_count as rows, as_of from meta.table_version where dataset = ? order by seq", [dataset]

@@ -119,7 +119,7 @@ def test_a_day_of_gold_is_rebuilt_and_no_other_row_of_the_daily_summary(file: Pa
     assert any("Rickshaw" in row for row in after) is any("Auto" in row for row in changed)
 
 
-@pytest.mark.row("000-16", "000-17", "000-38")
+@pytest.mark.row("000-16", "000-17", "000-25", "000-38")
 @pytest.mark.parametrize(
     "flow", [from_command_line, pytest.param(from_python, marks=pytest.mark.faults)], ids=["command line", "Python"]
 )
@@ -142,7 +142,7 @@ def test_a_new_file_adds_only_its_rows_and_what_is_there_is_skipped_with_the_rea
     assert again["steps"]["bookings"]["reason"] == "its files are as they were"
 
 
-@pytest.mark.row("000-39")
+@pytest.mark.row("000-25", "000-39")
 def test_an_empty_bronze_table_warns_and_a_setting_makes_it_block(tmp_path: Path) -> None:
     source = tmp_path / "bookings.csv"
     source.write_text(f"{HEADER}\n{EMPTY_BRONZE}\n")

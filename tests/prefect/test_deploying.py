@@ -127,7 +127,7 @@ def test_what_is_declared_otherwise_is_renewed(tmp_path: Path, monkeypatch: pyte
     assert api("/v2/concurrency_limits/database")["limit"] == 3
 
 
-@pytest.mark.row("000-37")
+@pytest.mark.row("000-25", "000-37")
 @pytest.mark.parametrize(
     ("deployment", "only"),
     [

@@ -101,3 +101,11 @@ def served(folder: Path, *more: str, stderr: int = subprocess.PIPE, **settings: 
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), process.communicate(timeout=SECONDS)
         yield Served(process, url)
+
+
+def ask_in_vain(pages: Served, query: str) -> None:
+    """Ask what the server will not live to answer."""
+    try:
+        pages.sql(query)
+    except (OSError, http.client.HTTPException):
+        return

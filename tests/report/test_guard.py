@@ -17,7 +17,7 @@ import pytest
 
 from tests.conformance.processes import SECONDS, call, finished
 from tests.conformance.project import told
-from tests.report.served import Served, served
+from tests.report.served import Served, ask_in_vain, served
 from tests.report.test_sql import ENDLESS
 
 
@@ -92,7 +92,7 @@ def test_a_signal_ends_the_command_and_frees_the_port(project: Path, number: sig
 def test_a_signal_ends_a_query_that_is_at_work_too(project: Path) -> None:
     with served(project, "--query-seconds", str(SECONDS)) as pages:
         pages.enter()
-        asking = threading.Thread(target=_ask_in_vain, args=(pages,))
+        asking = threading.Thread(target=ask_in_vain, args=(pages, ENDLESS))
         asking.start()
         _until(lambda: len(_children(pages.process.pid)) == 2)
         children = _children(pages.process.pid)
@@ -134,13 +134,6 @@ def test_where_the_libraries_are_missing_the_command_tells_how_to_have_them(proj
     code = "from assay.cli.app import main; main(['report'])"
     end = start([*command[:2], "-c", code], cwd=project, env=variables, text=True, capture_output=True, check=False)
     assert (end.returncode, end.stderr) == (2, "assay: The pages need more libraries: pip install 'assay[report]'.\n")
-
-
-def _ask_in_vain(pages: Served) -> None:
-    try:
-        pages.sql(ENDLESS)
-    except OSError:
-        return
 
 
 def _children(process: int) -> list[int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 from markupsafe import escape
 
 from tests.conformance.processes import call
 from tests.conformance.project import make, told
 from tests.report.served import PROBLEM, SCRIPT, Served, fail, project_with_runs, served
+
+CONNECTIONS = "select count(*) from pg_stat_activity where application_name = 'assay' and datname = current_database()"
 
 
 def cells(html: str) -> list[list[str]]:
@@ -162,6 +165,11 @@ def test_a_database_has_the_same_pages_and_its_password_is_shown_nowhere(tmp_pat
         assert ["silver_order", "3", "0", "1", "2024-12-01"] in cells(status)
         found = pages.sql("select sum(amount) as total from silver.order")
         assert ["15.30"] in cells(found.text)
+        with psycopg.connect(address, autocommit=True) as connection:
+            before = connection.execute(CONNECTIONS).fetchone()
+            for _ in range(20):
+                assert [pages.get(path).code for path in ("/", "/runs/1", "/tables/silver_order")] == [200] * 3
+            assert connection.execute(CONNECTIONS).fetchone() == before
         secret = re.search(r"://[^:@/]*:([^@]+)@", address)
         for page in (status, found.text, pages.get("/sql").text):
             assert secret is None or secret[1] not in page

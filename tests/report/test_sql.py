@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.processes import SECONDS, call
-from tests.report.served import Served, project_with_runs, served
+from tests.report.served import Served, ask_in_vain, project_with_runs, served
 from tests.report.test_pages import cells
 
 ENDLESS = "select count(*) from range(9000000000000) t(i) where i % 7 = 1"
@@ -158,7 +158,7 @@ def test_a_run_publishes_while_a_query_is_at_work(tmp_path: Path) -> None:
     folder = project_with_runs(tmp_path / "project")
     with served(folder, "--query-seconds", str(SECONDS)) as pages:
         pages.enter()
-        asking = threading.Thread(target=pages.sql, args=(ENDLESS,), daemon=True)
+        asking = threading.Thread(target=ask_in_vain, args=(pages, ENDLESS))
         asking.start()
         (folder / "data/third.csv").write_text(
             "id,note,ordered_on,amount,changed_at\n9,g,2024-11-04,1.00,2024-11-04 08:00:00\n"
@@ -166,6 +166,7 @@ def test_a_run_publishes_while_a_query_is_at_work(tmp_path: Path) -> None:
         assert call("run", "orders", "--as-of", "2024-12-04", cwd=folder, rejected_share="0.5").returncode == 0
         assert cells(pages.sql("select count(*) as n from silver.order").text)[-1] == ["6"]
         assert asking.is_alive()
+    asking.join()
 
 
 def test_an_address_that_holds_a_query_shows_it_and_does_not_run_it(site: Served) -> None:

@@ -18,7 +18,13 @@ _PORT = 4747
 
 @click.command()
 @options.warehouse
-@click.option("--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, help="0 is any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_PORT,
+    show_default=True,
+    help="Where on this machine; 0 is any that is free.",
+)
 @click.option("--open", "opens", is_flag=True, help="Open the address in a browser.")
 @click.option(
     "--query-seconds",
@@ -36,7 +42,8 @@ def report(
 ) -> None:
     """Show runs and tables in a browser, with a place for SQL.
 
-    Until Ctrl-C. The pages change nothing. The address that is printed holds a key: who has none sees no page.
+    The pages are served on this machine until Ctrl-C, and change nothing. The address that is printed holds a key,
+    without which nobody sees them.
     """
     if any(find_spec(each) is None for each in _NEEDED):
         raise UsageError("The pages need more libraries: pip install 'assay[report]'.")

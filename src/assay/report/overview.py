@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from assay import assembly, platform, queries
+from assay import assembly, queries
 from assay.model.data import Version, dataset_of_rejects, is_table, name_of_table
 from assay.model.errors import UsageError, near_miss
 from assay.model.ledger import ControlTotal
@@ -142,15 +142,14 @@ def place_of(warehouse: str | None) -> str:
     return without_secrets(assembly.located(assembly.current_settings(), warehouse))
 
 
-def overview(warehouse: str | None, runs: int = LISTED) -> Overview:
-    """Return what stands in a warehouse, and its newest runs."""
-    stored = platform.stored(warehouse)
+def overview(stored: Warehouse, place: str, runs: int = LISTED) -> Overview:
+    """Return what stands in a warehouse, which is shown to be at a place, and its newest runs."""
     state, history = stored.state(), stored.history(max(runs, 10 * CHARTED))
     by_pipeline: dict[str, list[PastRun]] = {}
     for run in history:
         by_pipeline.setdefault(run.pipeline, []).append(run)
     return Overview(
-        place=place_of(warehouse),
+        place=place,
         read_at=dt.datetime.now(dt.UTC),
         pipelines=tuple(_pipelines(stored, by_pipeline)),
         layers=_layers(state),
@@ -158,32 +157,32 @@ def overview(warehouse: str | None, runs: int = LISTED) -> Overview:
     )
 
 
-def run_page(number: int, warehouse: str | None) -> RunPage:
+def run_page(number: int, stored: Warehouse) -> RunPage:
     """Return a run with its ledger, its checks and what it rejected; raises NotThereError where there is none."""
-    page = _looked_up(platform.stored(warehouse), number)
+    page = _looked_up(stored, number)
     if page is None:
         raise NotThereError(f"There is no run {number} in this warehouse.")
-    reasons = queries.reasons(number, warehouse)[1] if page.rejected else []
+    reasons = queries.reasons(number, stored)[1] if page.rejected else []
     return replace(page, reasons=[(str(node), str(why), int(rows)) for node, why, rows in reasons])
 
 
-def table_page(name: str, warehouse: str | None, at: int | dt.datetime | None, limit: int = 20) -> TablePage:
+def table_page(name: str, stored: Warehouse, at: int | dt.datetime | None, limit: int = 20) -> TablePage:
     """Return a table as it is published, or was; raises NotThereError with the near miss."""
-    state = platform.stored(warehouse).state(at)
+    state = stored.state(at)
     tables = {each.name: each for each in _tables(state)}
     if name not in tables:
         raise NotThereError(f"There is no published table {name!r}.{near_miss(name, tables)}")
     status = tables[name]
     version = state.versions[status.dataset]
     columns = tuple(column for column in version.schema if not column.is_system)
-    names, rows = queries.first_rows(name, warehouse, limit, at=at)
-    versions = [(int(run), int(count), as_of) for run, count, as_of in queries.versions(status.dataset, warehouse)[1]]
+    names, rows = queries.first_rows(name, stored, limit, at=at)
+    versions = [(int(run), int(count), as_of) for run, count, as_of in queries.versions(status.dataset, stored)[1]]
     return TablePage(status, columns, version.key, names, rows, versions)
 
 
-def columns(warehouse: str | None) -> dict[str, list[tuple[str, str]]]:
+def columns(stored: Warehouse) -> dict[str, list[tuple[str, str]]]:
     """Return the names and types of the columns of each published table, by `layer.entity`."""
-    versions = _published(platform.stored(warehouse).state())
+    versions = _published(stored.state())
     return {
         dataset: [(column.name, column.type) for column in versions[dataset].schema if not column.is_system]
         for dataset in queries.in_order(versions)

@@ -31,13 +31,12 @@ def serve(warehouse: str | None, port: int, seconds: float, begun: Callable[[str
     `seconds` is how long a query may take; port 0 is any that is free. Raises UsageError where the port is taken,
     WarehouseError where there is no warehouse.
     """
-    # Held as long as pages are served: the server of postgresql:FOLDER would stop and start with each of them.
-    held = platform.stored(warehouse)
-    gather.overview(warehouse, 1)
+    # One for all pages: each would open connections of its own, and start and stop the server of postgresql:FOLDER.
+    stored, place = platform.stored(warehouse), gather.place_of(warehouse)
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())
     with closing(_listening(port)) as listening, suppress(KeyboardInterrupt):
         key, taken = secrets.token_urlsafe(24), int(listening.getsockname()[1])
-        app = Guard(Site(warehouse, Desk(warehouse, seconds)).app(), key, taken)
+        app = Guard(Site(stored, place, Desk(warehouse, seconds)).app(), key, taken)
         begun(f"http://{ADDRESS}:{taken}/?key={key}")
         config = uvicorn.Config(
             app,
@@ -48,7 +47,6 @@ def serve(warehouse: str | None, port: int, seconds: float, begun: Callable[[str
             timeout_graceful_shutdown=_PATIENCE,
         )
         uvicorn.Server(config).run(sockets=[listening])
-    del held
 
 
 def write(warehouse: str | None, target: Path) -> Path:
@@ -56,8 +54,9 @@ def write(warehouse: str | None, target: Path) -> Path:
 
     It takes the place of an earlier one as a whole. Raises UsageError where it cannot be written.
     """
-    found = gather.overview(warehouse)
-    newest = {each.name: gather.run_page(each.newest.run.id, warehouse) for each in found.pipelines}
+    stored = platform.stored(warehouse)
+    found = gather.overview(stored, gather.place_of(warehouse))
+    newest = {each.name: gather.run_page(each.newest.run.id, stored) for each in found.pipelines}
     text = pages.whole_file(pages.environment(), found, newest)
     place = target if target.suffix.lower() in (".html", ".htm") else target / "status.html"
     try:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from assay import platform
 from assay.model.errors import AssayError, UsageError, WarehouseError, describe
 from assay.model.past import read_at
+from assay.model.ports import Warehouse
 from assay.observe.saying import say
 from assay.report import overview as gather
 from assay.report import pages
@@ -33,7 +33,9 @@ _KINDS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "ima
 class Site:
     """The pages of one warehouse."""
 
-    warehouse: str | None
+    stored: Warehouse
+    place: str
+    """Where it is, as people may see it."""
     desk: Desk
     templates: Environment = field(default_factory=pages.environment)
 
@@ -57,24 +59,24 @@ class Site:
     def status(self, request: Request) -> Response:
         """Show what stands, and the newest run of each pipeline."""
         del request
-        return self._page("status.html", "Status", overview=gather.overview(self.warehouse))
+        return self._page("status.html", "Status", overview=gather.overview(self.stored, self.place))
 
     def runs(self, request: Request) -> Response:
         """Show the history."""
         asked = request.query_params.get("limit", "")
         limit = min(int(asked), _MOST_LISTED) if asked.isascii() and asked.isdigit() else _LISTED
-        found = platform.history(self.warehouse, limit=limit + 1)
+        found = self.stored.history(limit + 1)
         return self._page("runs.html", "Runs", runs=found[:limit], more=len(found) > limit, limit=limit)
 
     def run(self, request: Request) -> Response:
         """Show what one run did."""
         number = request.path_params["number"]
-        return self._page("run.html", "Runs", page=gather.run_page(number, self.warehouse))
+        return self._page("run.html", "Runs", page=gather.run_page(number, self.stored))
 
     def table(self, request: Request) -> Response:
         """Show a table as it is published, or was."""
         at = request.query_params.get("at", "")
-        page = gather.table_page(request.path_params["name"], self.warehouse, _state(at))
+        page = gather.table_page(request.path_params["name"], self.stored, _state(at))
         layer, _, entity = page.status.dataset.partition(".")
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (layer, entity))
         return self._page("table.html", "Status", page=page, at=at, quoted=quoted)
@@ -105,14 +107,14 @@ class Site:
         return StreamingResponse(found, media_type="text/csv", headers=name)
 
     def _desk(self, query: str, at: str, *, answer: Answer | None = None, error: str | None = None) -> Response:
-        published = [run for run in platform.history(self.warehouse, limit=_LISTED) if run.published is not None]
-        tables = gather.columns(self.warehouse)
+        published = [run for run in self.stored.history(_LISTED) if run.published is not None]
+        tables = gather.columns(self.stored)
         given = {"query": query, "at": at, "answer": answer, "error": error, "published": published, "tables": tables}
         return self._page("sql.html", "SQL", code=400 if error else 200, **given)
 
     def _page(self, template: str, section: str, *, code: int = 200, **given: Any) -> Response:
-        place = gather.place_of(self.warehouse)
-        return HTMLResponse(pages.page(self.templates, template, place=place, section=section, **given), code)
+        text = pages.page(self.templates, template, place=self.place, section=section, **given)
+        return HTMLResponse(text, code)
 
     def _refused(self, request: Request, error: Exception) -> Response:
         del request
