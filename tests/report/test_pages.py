@@ -9,11 +9,22 @@ import psycopg
 import pytest
 from markupsafe import escape
 
-from tests.conformance.processes import call
+from tests.conformance.processes import call, has_staged, started, stop_at
 from tests.conformance.project import make, told
 from tests.report.served import PROBLEM, SCRIPT, Served, fail, project_with_runs, served
 
 CONNECTIONS = "select count(*) from pg_stat_activity where application_name = 'assay' and datname = current_database()"
+
+NIGHTLY = """
+from assay import Workflow, task
+from shop_orders import orders
+
+@task()
+def tell():
+    raise RuntimeError("nobody is there")
+
+nightly = Workflow("nightly", phases={"load": [orders], "end": [tell]})
+"""
 
 
 def cells(html: str) -> list[list[str]]:
@@ -92,6 +103,8 @@ def test_text_from_data_is_shown_as_text(site: Served) -> None:
         ("/tables/silver_ordr", 404, "Did you mean &#39;silver_order&#39;?"),
         ("/tables/silver_order?at=soon", 400, "neither a run nor a time"),
         ("/tables/silver_order?at=3", 503, "Run 3 has published nothing here"),
+        ("/runs/99999999999999999999", 400, "neither a run nor a time"),
+        ("/runs/2024-12-01", 404, "Runs have numbers"),
         ("/nowhere", 404, "no such page"),
         ("/assets/../pages.py", 404, "no such page"),
     ],
@@ -173,3 +186,38 @@ def test_a_database_has_the_same_pages_and_its_password_is_shown_nowhere(tmp_pat
         secret = re.search(r"://[^:@/]*:([^@]+)@", address)
         for page in (status, found.text, pages.get("/sql").text):
             assert secret is None or secret[1] not in page
+
+
+def test_a_warehouse_without_a_run_says_what_makes_one(tmp_path: Path, postgres_url: str) -> None:
+    place = ("--warehouse", postgres_url.replace("+psycopg", ""))
+    folder = make(tmp_path / "project")
+    assert call("migrate", "orders", *place, cwd=folder).returncode == 0
+    with served(folder, *place) as pages:
+        pages.enter()
+        for path in ("/", "/runs"):
+            assert "No run has been made in this warehouse yet" in pages.get(path).text
+        assert "No table is published yet." in pages.get("/sql").text
+
+
+def test_a_workflow_tells_its_steps_and_leads_to_their_runs(tmp_path: Path) -> None:
+    folder = make(tmp_path / "project")
+    (folder / "nightly.py").write_text(NIGHTLY)
+    assert call("run", "nightly:nightly", "--as-of", "2024-12-01", cwd=folder).returncode == 1
+    with served(folder) as pages:
+        runs = {row[1]: row[0] for row in cells(pages.enter().get("/runs").text)[1:]}
+        page = pages.get(f"/runs/{runs['nightly']}").text
+        assert ["orders", "pipeline", "done", runs["orders"]] in [row[:4] for row in cells(page)]
+        assert ["tell", "task", "failed"] in [row[:3] for row in cells(page)]
+        assert "RuntimeError: nobody is there" in page
+        assert f'<a href="/runs/{runs["orders"]}">' in page
+        assert "nobody is there" in pages.get("/").text
+
+
+def test_a_run_that_was_killed_has_its_page(tmp_path: Path) -> None:
+    folder = make(tmp_path / "project")
+    with started("run", "orders", cwd=folder) as process:
+        assert stop_at(has_staged(1), folder / "lake", process)
+    with served(folder) as pages:
+        page = pages.enter().get("/runs/1")
+        assert (page.code, "staged" in page.text) == (200, True)
+        assert ["1", "orders", "staged"] in [row[:3] for row in cells(pages.get("/").text)]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import re
+import socket
 import threading
 import time
 from html import unescape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.conformance.processes import SECONDS, call
+from tests.conformance.project import make
 from tests.report.served import Served, ask_in_vain, project_with_runs, served
 from tests.report.test_pages import cells
 
@@ -173,3 +177,36 @@ def test_an_address_that_holds_a_query_shows_it_and_does_not_run_it(site: Served
     page = site.get("/sql?query=select+4711+as+n")
     assert "select 4711 as n</textarea>" in page.text
     assert 'id="result"' not in page.text
+
+
+def test_a_folder_may_be_called_as_a_pattern_or_a_quoted_text(tmp_path: Path) -> None:
+    folder, place = make(tmp_path / "project"), ("--warehouse", "it's [1] * here")
+    assert call("run", "orders", "--as-of", "2024-12-01", *place, cwd=folder).returncode == 0
+    with served(folder, *place) as pages:
+        assert cells(pages.enter().sql("select count(*) as n from silver.order").text)[-1] == ["3"]
+        assert cells(pages.get("/tables/silver_order").text)[1][0] == "1"
+
+
+def test_a_file_of_a_query_that_is_ended_has_no_end(project: Path) -> None:
+    with served(project, "--query-seconds", "3") as pages:
+        with pytest.raises(http.client.IncompleteRead):
+            pages.enter().post("/sql.csv", {"query": "select i from range(9000000000000) t(i)", "at": ""})
+        assert pages.sql("select 1").code == 200
+
+
+def test_queries_that_nobody_waits_for_take_no_place(project: Path) -> None:
+    with served(project, "--query-seconds", "30") as pages:
+        pages.enter()
+        for _ in range(4):
+            with socket.create_connection(("127.0.0.1", pages.port)) as browser:
+                body = urlencode({"query": "select i from range(9000000000000) t(i)"})
+                lines = [
+                    f"Host: 127.0.0.1:{pages.port}",
+                    f"Cookie: {pages.cookie['Cookie']}",
+                    f"Content-Length: {len(body)}",
+                ]
+                browser.sendall("\r\n".join(["POST /sql.csv HTTP/1.1", *lines, "", body]).encode())
+                assert browser.recv(12) == b"HTTP/1.1 200"
+        began = time.monotonic()
+        assert pages.sql("select 1").code == 200
+        assert time.monotonic() - began < 25

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_DIGITS = 18
+"""Of the longest number that every database takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
@@ -72,4 +75,6 @@ def read_at(text: str) -> int | dt.datetime:
 
     Raises ValueError where it is neither.
     """
-    return int(text) if text.isascii() and text.isdigit() else dt.datetime.fromisoformat(text)
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+        return int(text)
+    return dt.datetime.fromisoformat(text)

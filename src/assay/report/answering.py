@@ -90,7 +90,7 @@ def _answer(asked: Question, out: io.TextIOWrapper) -> None:
         out.flush()
         return
     rows, cut = _page(found.fetchmany(PAGE_ROWS + 1))
-    numeric = [_NUMBER.fullmatch(kind) is not None for kind in kinds]
+    numeric = [is_numeric(kind) for kind in kinds]
     seconds = round(time.monotonic() - began, 3)
     _tell(out, {"columns": columns, "numeric": numeric, "rows": rows, "cut": cut, "seconds": seconds})
 
@@ -106,6 +106,11 @@ def _page(found: list[tuple[Any, ...]]) -> tuple[list[list[str | None]], bool]:
             return rows, True
         rows.append(cells)
     return rows, len(found) > PAGE_ROWS
+
+
+def is_numeric(kind: str) -> bool:
+    """Return whether values of a SQL type are numbers, which stand under each other."""
+    return _NUMBER.fullmatch(kind) is not None
 
 
 def shown(value: Any) -> str | None:

@@ -58,18 +58,15 @@ class Desk:
         finally:
             await asked.end()
 
-    async def csv(self, query: str, at: str | None) -> AsyncIterator[bytes]:
-        """Return all that a query finds, as CSV; raises UsageError where there is nothing to tell.
-
-        The pieces end in UnfinishedError where the query was ended before it was done.
-        """
+    async def csv(self, query: str, at: str | None) -> Asked:
+        """Return what tells all that a query finds, as CSV, until it is ended; raises UsageError where it is wrong."""
         asked = await self._ask(query, at, "csv")
         try:
             _document(await asked.read(asked.out.readline()))
         except BaseException:
             await asked.end()
             raise
-        return asked.pieces()
+        return asked
 
     async def close(self) -> None:
         """End the process that waits."""
@@ -77,15 +74,21 @@ class Desk:
             await _ended(await self._spare)
             self._spare = None
 
-    async def _ask(self, query: str, at: str | None, form: Form) -> _Asked:
+    async def _ask(self, query: str, at: str | None, form: Form) -> Asked:
         deadline = asyncio.get_running_loop().time() + self.seconds
         try:
             await asyncio.wait_for(self._places.acquire(), self.seconds)
         except TimeoutError:
             raise UsageError(f"{_AT_ONCE} other queries are under way; try again when they have ended.") from None
-        process = await (self._spare or _started())
+        # Taken before it is waited for, so that nobody else gets it.
+        taken = self._spare or asyncio.create_task(_started())
         self._spare = asyncio.create_task(_started())
-        asked = _Asked(process, self._places, deadline, self.seconds)
+        try:
+            process = await taken
+        except BaseException:
+            self._places.release()
+            raise
+        asked = Asked(process, self._places, deadline, self.seconds)
         question = Question(query, at, self.warehouse, form, self.seconds)
         if process.stdin is not None:
             process.stdin.write(f"{json.dumps(asdict(question))}\n".encode())
@@ -94,16 +97,18 @@ class Desk:
 
 
 @dataclass(slots=True)
-class _Asked:
-    """A process at work on a query."""
+class Asked:
+    """A process at work on a query, which whoever has asked ends."""
 
     process: Process
     places: asyncio.Semaphore
     deadline: float
     seconds: float
+    is_ended: bool = False
 
     @property
     def out(self) -> asyncio.StreamReader:
+        """What it tells."""
         assert self.process.stdout is not None
         return self.process.stdout
 
@@ -119,7 +124,7 @@ class _Asked:
             ) from None
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield what it tells, to its end."""
+        """Yield what it tells, to its end; raises UnfinishedError where that does not come in time."""
         try:
             while piece := await self.read(self.out.read(_PIECE)):
                 yield piece
@@ -127,13 +132,13 @@ class _Asked:
                 raise UnfinishedError
         except UsageError:
             raise UnfinishedError from None
-        finally:
-            await self.end()
 
     async def end(self) -> None:
-        """End the process, whatever it is at."""
-        self.places.release()
-        await _ended(self.process)
+        """End the process, whatever it is at, and make room for the next."""
+        if not self.is_ended:
+            self.is_ended = True
+            self.places.release()
+            await _ended(self.process)
 
 
 async def _started() -> Process:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from assay.report import charts
-from assay.report.answering import shown
+from assay.report.answering import is_numeric, shown
 from assay.report.overview import Overview, RunPage
 
 _NONE = "\N{EN DASH}"
@@ -29,7 +29,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "seconds": seconds, "moment": moment, "shown": shown, "changed": charts.changed}
+    made.filters |= {
+        "number": number,
+        "seconds": seconds,
+        "moment": moment,
+        "shown": shown,
+        "changed": charts.changed,
+        "numeric": is_numeric,
+    }
     made.globals |= {"charts_of_runs": charts.of_runs, "chart_of_versions": charts.of_versions, "alone": False}
     return made
 

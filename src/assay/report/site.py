@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from assay.model.errors import AssayError, UsageError, WarehouseError, describe
 from assay.model.past import read_at
@@ -22,7 +24,7 @@ from assay.model.ports import Warehouse
 from assay.observe.saying import say
 from assay.report import overview as gather
 from assay.report import pages
-from assay.report.asking import Answer, Desk
+from assay.report.asking import Answer, Asked, Desk
 
 _LISTED, _MOST_LISTED = 100, 100_000
 _QUERY_BYTES = 200_000
@@ -45,7 +47,7 @@ class Site:
             routes=[
                 Route("/", self.status),
                 Route("/runs", self.runs),
-                Route("/runs/{number:int}", self.run),
+                Route("/runs/{number}", self.run),
                 Route("/tables/{name}", self.table),
                 Route("/sql", self.write, methods=["GET"]),
                 Route("/sql", self.ask, methods=["POST"]),
@@ -70,7 +72,9 @@ class Site:
 
     def run(self, request: Request) -> Response:
         """Show what one run did."""
-        number = request.path_params["number"]
+        number = _state(request.path_params["number"])
+        if not isinstance(number, int):
+            raise gather.NotThereError(f"Runs have numbers, and {request.path_params['number']!r} is none.")
         return self._page("run.html", "Runs", page=gather.run_page(number, self.stored))
 
     def table(self, request: Request) -> Response:
@@ -103,8 +107,7 @@ class Site:
             found = await self.desk.csv(query, at or None)
         except UsageError as error:
             return await asyncio.to_thread(self._desk, query, at, error=str(error))
-        name = {"content-disposition": 'attachment; filename="query.csv"'}
-        return StreamingResponse(found, media_type="text/csv", headers=name)
+        return _Csv(found)
 
     def _desk(self, query: str, at: str, *, answer: Answer | None = None, error: str | None = None) -> Response:
         published = [run for run in self.stored.history(_LISTED) if run.published is not None]
@@ -144,6 +147,22 @@ class Site:
             await self.desk.close()
 
 
+class _Csv(StreamingResponse):
+    """A result as a file; its query ends with it, also where the browser goes before it has begun to read."""
+
+    def __init__(self, asked: Asked) -> None:
+        name = {"content-disposition": 'attachment; filename="query.csv"'}
+        super().__init__(asked.pieces(), media_type="text/csv", headers=name)
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._asked.end()
+
+
 def _asset(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _KINDS:
@@ -151,7 +170,7 @@ def _asset(request: Request) -> Response:
     return Response(pages.asset(name), media_type=_KINDS[name])
 
 
-def _state(text: str) -> Any:
+def _state(text: str) -> int | dt.datetime | None:
     """Return the state that is asked for, None for the newest; raises UsageError where the text names none."""
     if not text.strip():
         return None
