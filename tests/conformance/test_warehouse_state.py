@@ -60,6 +60,7 @@ def test_an_empty_warehouse_has_published_nothing_and_knows_no_run(warehouse: Wa
     assert warehouse.state() == State({}, {}, {})
     assert warehouse.history(10) == []
     assert warehouse.manifests(1) == {}
+    assert warehouse.look_up(1) is None
 
 
 def test_a_warehouse_opened_again_holds_what_it_held(place: Place) -> None:
@@ -204,6 +205,22 @@ def test_the_history_lists_the_newest_runs_first_with_what_became_of_them(place:
     assert history[1].started_at < str(history[1].ended_at)
     assert {past.as_of for past in history} == {"2024-12-01"}
     assert [past.id for past in place.warehouse.history(2)] == [other.id, failed.id]
+
+
+def test_a_run_is_looked_up_with_what_its_nodes_did_at_its_end_and_while_it_is_at_work(place: Place) -> None:
+    done = place.begin()
+    place.stage(done, "bronze.a", "select 1 as id")
+    node = NodeRun("bronze_a", "written", "new", 1, Ledger({"orders": 1}, returned=1, written=1))
+    place.publish(done, result=ended(done, tables={"bronze_a": node}))
+    under_way = place.begin()
+    place.warehouse.record_node(under_way, replace(node, name="orders", status="computed"))
+    past, record = place.warehouse.look_up(done.id) or pytest.fail("the run is not found")
+    assert [past] == place.warehouse.history(10)[1:]
+    assert (record.tables, record.nodes["bronze_a"]) == (("bronze_a",), node.to_json())
+    past, record = place.warehouse.look_up(under_way.id) or pytest.fail("the run is not found")
+    assert (past.state, past.seconds, record.tables) == ("staged", None, ())
+    assert record.nodes["orders"]["status"] == "computed"
+    assert place.warehouse.look_up(99) is None
 
 
 def test_temporary_files_go_with_their_run_and_all_others_stay(place: Place) -> None:
