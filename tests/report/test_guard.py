@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,12 +11,13 @@ import sysconfig
 import threading
 import time
 from pathlib import Path
+from subprocess import PIPE, Popen
 from subprocess import run as start
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conformance.processes import SECONDS, call, finished
+from tests.conformance.processes import ASSAY, SECONDS, call, finished
 from tests.conformance.project import told
 from tests.report.served import Served, ask_in_vain, served
 from tests.report.test_sql import ENDLESS
@@ -117,6 +119,23 @@ def test_a_browser_that_goes_ends_its_query(project: Path) -> None:
             worker = min(_children(pages.process.pid))
         _until(lambda: not Path(f"/proc/{worker}").exists())
         assert pages.sql("select 1").code == 200
+
+
+def test_the_address_is_opened_in_a_browser_where_that_is_asked_for(project: Path, tmp_path: Path) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}.new\nmv {seen}.new {seen}\n')
+    browser.chmod(0o755)
+    variables = {**os.environ, "BROWSER": str(browser)}
+    command = [str(ASSAY), "report", "--port", "0", "--open", "--json"]
+    with Popen(command, cwd=project, env=variables, text=True, stdout=PIPE, stderr=PIPE) as process:
+        try:
+            _until(seen.is_file)
+            assert seen.read_text().startswith("http://127.0.0.1:")
+            process.send_signal(signal.SIGINT)
+            end = finished(process)
+        finally:
+            process.kill()
+    assert (end.returncode, end.stderr, json.loads(end.stdout)) == (0, "", {"url": seen.read_text()})
 
 
 def test_a_port_that_is_taken_is_told_with_the_remedy(site: Served, project: Path) -> None:

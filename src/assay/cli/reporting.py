@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +56,6 @@ def report(
     def begun(url: str) -> None:
         put({"url": url} if as_json else url)
         if opens:
-            webbrowser.open(url)
+            serving.show(url)
 
     serving.serve(warehouse, port, query_seconds, begun)

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import webbrowser
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -47,6 +48,11 @@ def serve(warehouse: str | None, port: int, seconds: float, begun: Callable[[str
             timeout_graceful_shutdown=_PATIENCE,
         )
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def show(url: str) -> None:
+    """Open an address in a browser, where this machine has one."""
+    webbrowser.open(url)
 
 
 def write(warehouse: str | None, target: Path) -> Path:
