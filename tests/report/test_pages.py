@@ -226,3 +226,13 @@ def test_a_run_that_was_killed_has_its_page(tmp_path: Path) -> None:
         page = pages.enter().get("/runs/1")
         assert (page.code, "staged" in page.text) == (200, True)
         assert ["1", "orders", "staged"] in [row[:3] for row in cells(pages.get("/").text)]
+
+
+def test_a_lake_that_machines_share_has_the_same_pages(tmp_path: Path, postgres_url: str) -> None:
+    catalog = postgres_url.replace("+psycopg", "")
+    folder = make(tmp_path / "project")
+    assert call("run", "orders", "--as-of", "2024-12-01", cwd=folder, catalog=catalog).returncode == 0
+    assert not (folder / "lake/catalog.db").exists()
+    with served(folder) as pages:
+        assert ["silver_order", "3", "0", "1", "2024-12-01"] in cells(pages.enter().get("/").text)
+        assert ["15.30"] in cells(pages.sql("select sum(amount) as total from silver.order").text)
