@@ -171,7 +171,8 @@ def test_a_run_that_finds_its_source_gone_when_its_turn_comes_is_out_of_the_way(
             second.result(timeout=2)
         file.unlink()
         lake.close_run(first, ended(first, "ride_bookings", "failed"))
-        with pytest.raises(SourceError, match="No such file"):
+        # Where the machine is so slow that the second still reads it, it tells that instead.
+        with pytest.raises(SourceError, match=r"No such file|changed while it was read"):
             second.result(timeout=SECONDS)
     assert lake.begin("ride_bookings", PLAN, patience=0).id > first.id
     assert [past.state for past in lake.history(9)] == ["staged", "failed", "failed"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.ride_bookings.generate import generate
-from tests.conformance.processes import ROOT, SECONDS, call
+from tests.conformance.processes import ROOT, call
 
 FAULTS = pytest.mark.faults
 UNSTEADY = '''
@@ -48,7 +48,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shop"
 
 
-def crashtest(pipeline: str, *options: str, cwd: Path = ROOT, within: float = SECONDS) -> dict[str, Any]:
+def crashtest(pipeline: str, *options: str, cwd: Path = ROOT, within: float = 600) -> dict[str, Any]:
     """Run the command to its end, which must be a good one, and return what it says."""
     ended = call("crashtest", pipeline, "--json", *options, cwd=cwd, within=within)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
