@@ -12,7 +12,7 @@ from assay.assembly import Location
 from assay.model.event import Observer
 from assay.model.outcome import WorkflowResult
 from assay.model.pipeline import Pipeline
-from assay.model.workflow import Part, Task, Workflow, kind_of
+from assay.model.workflow import Part, Task, Workflow, kind_of, pipeline_of
 from assay.platform import RunArguments
 from assay.settings import Settings
 
@@ -96,7 +96,7 @@ def _planned_unit(
         return PlannedUnit(*told, f"is planned when {open_to} has ended")
     if isinstance(unit, Part):
         arguments = {**arguments, "layers": unit.layers, "select": unit.select}
-    plan = platform.plan(unit.pipeline if isinstance(unit, Part) else unit, **arguments)
+    plan = platform.plan(pipeline_of(unit), **arguments)
     steps = [step.action for step in plan.steps.values()]
     what = ", ".join(f"{steps.count(action)} {action}" for action in ("run", "maybe", "skip") if action in steps)
     return PlannedUnit(*told, what, plan)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.model.outcome import UnitRun
+
 _DIGITS = 18
 """Of the longest number that every database takes."""
 
@@ -51,6 +53,11 @@ class RecordedRun:
     """Why it was not published, where it has ended so."""
     tables: tuple[str, ...] = ()
     """Which of the nodes are tables, where it has ended."""
+
+    @property
+    def units(self) -> dict[str, UnitRun]:
+        """What each step of a workflow did."""
+        return {name: UnitRun.from_json(name, body) for name, body in self.nodes.items()}
 
     @property
     def is_planned(self) -> bool:

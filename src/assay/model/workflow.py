@@ -141,6 +141,11 @@ Unit = Pipeline | Part | Task | Workflow
 """What can stand in a phase."""
 
 
+def pipeline_of(unit: Pipeline | Part) -> Pipeline:
+    """Return the pipeline that a step runs, or of which it runs a part."""
+    return unit.pipeline if isinstance(unit, Part) else unit
+
+
 def kind_of(unit: Unit) -> UnitKind:
     """Return what kind of step a unit is."""
     match unit:

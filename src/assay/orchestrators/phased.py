@@ -18,9 +18,10 @@ from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.run import RunHandle, RunOptions, RunResult
-from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow, kind_of
+from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow, kind_of, pipeline_of
 from assay.orchestrators.heartbeat import heartbeat
-from assay.orchestrators.units import Units, chosen
+from assay.orchestrators.records import record_begun_for
+from assay.orchestrators.units import Units
 from assay.settings import Settings
 
 _UNDONE = ("failed", "staged")
@@ -60,8 +61,8 @@ class Phased:
 
         Raises LeaseError where another run of it is at work.
         """
-        newest = self.warehouse.newest(workflow.name) if origin else None
-        if newest is not None and newest.plan.get("origin") == origin and newest.state in _UNDONE:
+        newest = record_begun_for(self.warehouse, workflow.name, origin) if origin else None
+        if newest is not None and newest.state in _UNDONE:
             return self.resume(workflow)
         self.warehouse.make_room(())
         handle = self.warehouse.begin(
@@ -75,8 +76,7 @@ class Phased:
         Raises UsageError where there is no such run, or the workflow has other phases now.
         """
         run = _resumable(workflow, self.warehouse.newest(workflow.name))
-        units = {name: UnitRun.from_json(name, body) for name, body in run.nodes.items()}
-        done = {name: unit for name, unit in units.items() if unit.status == "done"}
+        done = {name: unit for name, unit in run.units.items() if unit.status == "done"}
         as_of = dt.date.fromisoformat(run.plan["as_of"])
         options = RunOptions(as_of=as_of, **run.plan["options"])
         handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self.settings.patience)
@@ -159,7 +159,7 @@ class Phased:
             case Workflow():
                 return _ended_as(unit, self.units.workflow(unit, lambda: self._workflow(course, unit)))
             case Pipeline() | Part():
-                again = self._failed_since(course, chosen(unit, course.options)[0].name)
+                again = self._failed_since(course, pipeline_of(unit).name)
                 return _ended_as(unit, self.units.pipeline(unit, course.options, again))
             case _:
                 assert_never(unit)
@@ -199,13 +199,12 @@ def _ended_as(unit: Unit, result: RunResult | WorkflowResult) -> UnitRun:
 
 def recorded_result(workflow: Workflow, run: RecordedRun) -> WorkflowResult:
     """Return the result of a run that has ended, by its record."""
-    ended = {name: UnitRun.from_json(name, body) for name, body in run.nodes.items()}
     return WorkflowResult(
         run=run.id,
         workflow=workflow.name,
         state="done" if run.state == "done" else "failed",
         as_of=dt.date.fromisoformat(run.plan["as_of"]),
-        phases=_phases(workflow, ended),
+        phases=_phases(workflow, run.units),
         seconds=0.0,
         problems=run.problems,
     )
@@ -229,10 +228,7 @@ def result_of(
     workflow: Workflow, run: int, as_of: dt.date, ended: Mapping[str, UnitRun], seconds: float
 ) -> WorkflowResult:
     """Return the result of a run by what its steps did; what did not begin was blocked."""
-    phases = {
-        phase: tuple(ended.get(unit.name) or UnitRun(unit.name, kind_of(unit), "blocked") for unit in units)
-        for phase, units in workflow.phases.items()
-    }
+    phases = _phases(workflow, ended)
     units = [unit for each in phases.values() for unit in each]
     problems = tuple(f"{unit.name} failed: {unit.error}" for unit in units if unit.status == "failed")
     state: Literal["done", "failed"] = "done" if all(unit.status == "done" for unit in units) else "failed"

@@ -50,7 +50,7 @@ class PhasedApart:
 
     def units(self, ticket: Ticket) -> Mapping[str, UnitRun]:
         """Return what its steps did so far, by name."""
-        return {name: UnitRun.from_json(name, body) for name, body in record_of(self.warehouse, ticket).nodes.items()}
+        return record_of(self.warehouse, ticket).units
 
     def record(self, ticket: Ticket, unit: UnitRun) -> None:
         """Record what a step did; of a run that has ended well nothing is recorded any more."""
@@ -73,7 +73,7 @@ class PhasedApart:
         """Close the run by what its steps did, and tell the result; one that has ended is told again."""
         recorded = record_of(self.warehouse, ticket)
         as_of = dt.date.fromisoformat(recorded.plan["as_of"])
-        result = result_of(workflow, recorded.id, as_of, self.units(ticket), 0.0)
+        result = result_of(workflow, recorded.id, as_of, recorded.units, 0.0)
         if recorded.state == "staged":
             self.warehouse.close_run(self.warehouse.held(ticket.pipeline, recorded.id), result.as_run())
         return result

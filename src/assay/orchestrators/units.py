@@ -10,7 +10,7 @@ from typing import Protocol
 from assay.model.outcome import UnitRun, WorkflowResult
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions, RunResult
-from assay.model.workflow import Part, Task, TaskRun, Workflow
+from assay.model.workflow import Part, Task, TaskRun, Workflow, pipeline_of
 from assay.orchestrators.embedded import Embedded
 from assay.orchestrators.stops import Stops
 from assay.runtime.tasks import carry_out
@@ -38,8 +38,8 @@ class Units(Protocol):
 def chosen(unit: Pipeline | Part, options: RunOptions) -> tuple[Pipeline, RunOptions]:
     """Return the pipeline that a step runs, and what is asked of it: of a part, what it chooses."""
     if isinstance(unit, Part):
-        return unit.pipeline, replace(options, layers=unit.layers, select=unit.select)
-    return unit, options
+        options = replace(options, layers=unit.layers, select=unit.select)
+    return pipeline_of(unit), options
 
 
 @dataclass(frozen=True, slots=True)

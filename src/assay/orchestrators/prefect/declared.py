@@ -9,7 +9,7 @@ from typing import Any
 from assay.model.errors import SettingsError, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.secrets import without_secrets
-from assay.model.workflow import Part, Unit, Workflow
+from assay.model.workflow import Part, Unit, Workflow, pipeline_of
 from assay.orchestrators.opening import unit_of
 from assay.settings import Settings
 
@@ -109,13 +109,8 @@ def _within(unit: Unit) -> Iterator[tuple[str, Unit]]:
 
 
 def _pipeline(unit: Unit) -> str | None:
-    """Return the name of the pipeline that a unit is, or is a part of."""
-    match unit:
-        case Pipeline():
-            return unit.name
-        case Part():
-            return unit.pipeline.name
-    return None
+    """Return the name of the pipeline that a unit is, or is a part of; None of a workflow or task."""
+    return pipeline_of(unit).name if isinstance(unit, Pipeline | Part) else None
 
 
 def _deployment(name: str, body: Mapping[str, Any]) -> Deployment:

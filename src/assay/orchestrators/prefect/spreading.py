@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from assay import assembly
 from assay.model.errors import RunError
 from assay.model.pipeline import Pipeline
-from assay.model.workflow import Part
+from assay.model.workflow import Part, pipeline_of
 from assay.orchestrators.opening import parts, reference_to
 from assay.orchestrators.outline import Stage, outline
 from assay.orchestrators.prefect.steps import Reading, Trying, start
@@ -60,7 +60,7 @@ class Spread:
 
 def to_chunk_flow(unit: Pipeline | Part, name: str, trying: Trying, task_runner: Any) -> Any:
     """Return the flow that does some steps of a run which another flow run has begun, and will end."""
-    declared = unit.pipeline if isinstance(unit, Part) else unit
+    declared = pipeline_of(unit)
 
     def carry_out(
         ticket: dict[str, Any],
