@@ -15,15 +15,15 @@ from assay.model.dbt import DBT
 from assay.model.outcome import UnitRun, UnitStatus
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, RunOptions, RunResult
-from assay.model.workflow import Part
+from assay.model.workflow import Part, pipeline_of
 from assay.observe.lines import line_of
 from assay.orchestrators.airflow.asking import SOURCES, options_in
+from assay.orchestrators.airflow.context import Context, origin_in, ticket_in, why_given_up
 from assay.orchestrators.airflow.failing import LOG, told
 from assay.orchestrators.airflow.site import Site
-from assay.orchestrators.airflow.workflows import Context, WorkflowTasks
+from assay.orchestrators.airflow.workflows import WorkflowTasks
 from assay.orchestrators.apart import Apart
 from assay.orchestrators.opening import parts, reading
-from assay.orchestrators.ticket import Ticket
 
 _AT = "at"
 """When it began, beside its ticket."""
@@ -41,7 +41,7 @@ class PipelineTasks:
     @property
     def pipeline(self) -> Pipeline:
         """The pipeline that is run."""
-        return self.unit.pipeline if isinstance(self.unit, Part) else self.unit
+        return pipeline_of(self.unit)
 
     @property
     def prefix(self) -> str:
@@ -65,7 +65,7 @@ class PipelineTasks:
         with self._failing(context), self._parts(context) as apart:
             given = context["params"].get(SOURCES)
             pipeline = reading(self.pipeline, given, self.site.folder)
-            ticket = apart.begin(pipeline, options_in(context, self._fixed), self.origin(context))
+            ticket = apart.begin(pipeline, options_in(context, self._fixed), origin_in(context, self.prefix))
         LOG.info("%s: %s", self.pipeline.name, f"run {ticket.run}" if ticket.run else "there is nothing to do")
         return {**ticket.to_json(), _AT: dt.datetime.now(dt.UTC).isoformat()}
 
@@ -88,7 +88,7 @@ class PipelineTasks:
 
     def publish(self, **context: Any) -> dict[str, Any]:
         """Publish all tables, or nothing, and tell which layers have changed; fails where the run has."""
-        ticket = self._ticket(context)
+        ticket = ticket_in(context, self.prefix)
         if ticket.run is None:
             self._record(context, "done")
             raise AirflowSkipException("There is nothing to publish.")
@@ -118,15 +118,11 @@ class PipelineTasks:
     def give_up(self, context: Context) -> None:
         """Close a run that its DAG run has left open, so that the next need not wait."""
         with self._parts() as apart:
-            if (ticket := apart.begun(self.pipeline, self.origin(context))) is not None:
-                apart.abandon(ticket, f"its DAG run {context['run_id']} was given up: {context['reason']}")
-
-    def origin(self, context: Context) -> str:
-        """Return what a run is begun for: it is gone on with when its tasks are cleared."""
-        return f"airflow:{context['dag'].dag_id}:{context['run_id']}:{self.prefix}"
+            if (ticket := apart.begun(self.pipeline, origin_in(context, self.prefix))) is not None:
+                apart.abandon(ticket, why_given_up(context))
 
     def _done(self, step: str, context: Context) -> NodeRun:
-        ticket = self._ticket(context)
+        ticket = ticket_in(context, self.prefix)
         if step not in ticket.steps:
             raise AirflowSkipException(f"{step}: there is nothing to do.")
         with self._parts(context) as apart:
@@ -137,9 +133,6 @@ class PipelineTasks:
         if node.status == "skipped":
             raise AirflowSkipException(f"{step}: {node.reason}.")
         return node
-
-    def _ticket(self, context: Context) -> Ticket:
-        return Ticket.from_json(context["ti"].xcom_pull(task_ids=f"{self.prefix}begin"))
 
     @contextmanager
     def _parts(self, context: Context | None = None) -> Iterator[Apart]:

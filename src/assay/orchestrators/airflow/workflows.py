@@ -14,13 +14,11 @@ from assay import assembly
 from assay.model.outcome import UnitRun
 from assay.model.workflow import Task, TaskRun, Workflow
 from assay.orchestrators.airflow.asking import options_in
+from assay.orchestrators.airflow.context import Context, origin_in, ticket_in, why_given_up
 from assay.orchestrators.airflow.failing import LOG, told
 from assay.orchestrators.airflow.site import Site
 from assay.orchestrators.phased_apart import PhasedApart
-from assay.orchestrators.ticket import Ticket
 from assay.runtime.tasks import carry_out
-
-Context = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class WorkflowTasks:
     def begin(self, **context: Any) -> dict[str, Any]:
         """Begin the run, or go on with the one that was begun for this DAG run; return its ticket."""
         with told():
-            ticket = self._phased.begin(self.workflow, options_in(context, {}), self._origin(context))
+            ticket = self._phased.begin(self.workflow, options_in(context, {}), origin_in(context, self.prefix))
         LOG.info("%s: run %s", self.workflow.name, ticket.run)
         return ticket.to_json()
 
@@ -49,7 +47,7 @@ class WorkflowTasks:
         unit = self.workflow.units[task]
         assert isinstance(unit, Task), "it was added as one"
         with told():
-            before = self._phased.units(self._ticket(context))
+            before = self._phased.units(ticket_in(context, self.prefix))
             as_of = options_in(context, {}).as_of
             place = assembly.located(self.site.settings, self.site.location)
             run = TaskRun(self.workflow.name, as_of, place, self._returned(before, task))
@@ -66,7 +64,7 @@ class WorkflowTasks:
     def end(self, **context: Any) -> None:
         """Close the run by what its steps did; fails where one of them failed."""
         with told():
-            result = self._phased.end(self.workflow, self._ticket(context))
+            result = self._phased.end(self.workflow, ticket_in(context, self.prefix))
             why = "; ".join(result.problems) or None
             if self.within:
                 ended = UnitRun(self.workflow.name, "workflow", "done" if result.ok else "failed", result.run)
@@ -78,7 +76,9 @@ class WorkflowTasks:
     def record(self, context: Context, unit: UnitRun) -> None:
         """Record what a step did that has just ended."""
         ended = dt.datetime.now(dt.UTC)
-        self._phased.record(self._ticket(context), replace(unit, started_at=unit.started_at or ended, ended_at=ended))
+        self._phased.record(
+            ticket_in(context, self.prefix), replace(unit, started_at=unit.started_at or ended, ended_at=ended)
+        )
 
     @contextmanager
     def attending(self, context: Context) -> Iterator[None]:
@@ -86,26 +86,20 @@ class WorkflowTasks:
         with ExitStack() as leases:
             around: WorkflowTasks | None = self
             while around is not None:
-                leases.enter_context(around._phased.attending(around._ticket(context)))
+                leases.enter_context(around._phased.attending(ticket_in(context, around.prefix)))
                 around = around.within
             yield
 
     def give_up(self, context: Context) -> None:
         """Close a run that its DAG run has left open, so that the next need not wait."""
         with told():
-            if (ticket := self._phased.begun(self.workflow, self._origin(context))) is not None:
-                self._phased.abandon(ticket, f"its DAG run {context['run_id']} was given up: {context['reason']}")
+            if (ticket := self._phased.begun(self.workflow, origin_in(context, self.prefix))) is not None:
+                self._phased.abandon(ticket, why_given_up(context))
 
     @property
     def _phased(self) -> PhasedApart:
         settings, location = self.site.settings, self.site.location
         return PhasedApart(assembly.warehouse(settings, location, create=True), settings)
-
-    def _origin(self, context: Context) -> str:
-        return f"airflow:{context['dag'].dag_id}:{context['run_id']}:{self.prefix}"
-
-    def _ticket(self, context: Context) -> Ticket:
-        return Ticket.from_json(context["ti"].xcom_pull(task_ids=f"{self.prefix}begin"))
 
     def _returned(self, before: Mapping[str, UnitRun], task: str) -> dict[str, Any]:
         """Return what the tasks of the phases before a task's own returned."""
