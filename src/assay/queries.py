@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay import assembly, platform
 from assay.assembly import Location
+from assay.engines.duckdb import quoting
 from assay.model.data import Version, is_table, name_of_table
 from assay.model.difference import TableDifference
 from assay.model.errors import UsageError, near_miss
@@ -151,7 +152,7 @@ def quarantine(
         + " order by q.run desc, q.node, q.source_file, q.line, q.position limit ?",
         [*given.values(), limit],
     )
-    return [column[0] for column in found.description or ()], found.fetchall()
+    return _fetched(found)
 
 
 def reasons(run: int, warehouse: Place | None = None) -> Rows:
@@ -165,7 +166,7 @@ def reasons(run: int, warehouse: Place | None = None) -> Rows:
         "group by all order by node, rows desc, reason",
         [run],
     )
-    return [column[0] for column in found.description or ()], found.fetchall()
+    return _fetched(found)
 
 
 def versions(dataset: str, warehouse: Place | None = None) -> Rows:
@@ -173,7 +174,7 @@ def versions(dataset: str, warehouse: Place | None = None) -> Rows:
     found = platform.connect(warehouse).execute(
         "select run, row_count as rows, as_of from meta.table_version where dataset = ? order by seq", [dataset]
     )
-    return [column[0] for column in found.description or ()], found.fetchall()
+    return _fetched(found)
 
 
 def _tables(versions: Mapping[str, Version]) -> dict[str, Version]:
@@ -183,7 +184,7 @@ def _tables(versions: Mapping[str, Version]) -> dict[str, Version]:
 def _published(connection: DuckDBPyConnection, table: str) -> str:
     found = "select schema_name, view_name from duckdb_views() where not internal and schema_name <> 'meta'"
     layer, _, entity = _named(table, [".".join(row) for row in _rows(connection, found)[1]]).partition(".")
-    return f'"{layer}"."{entity}"'
+    return f"{quoting.name(layer)}.{quoting.name(entity)}"
 
 
 def _named(table: str, datasets: list[str]) -> str:
@@ -203,7 +204,11 @@ def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
     if not text.strip():
         raise UsageError("The query is empty.")
     try:
-        found = connection.execute(text)
-        return [column[0] for column in found.description or ()], found.fetchall()
+        return _fetched(connection.execute(text))
     except duckdb.Error as error:
         raise UsageError(str(error)) from None
+
+
+def _fetched(found: DuckDBPyConnection) -> Rows:
+    """Return the names and rows of what a connection has just found."""
+    return [column[0] for column in found.description or ()], found.fetchall()

@@ -162,7 +162,12 @@ def run_page(number: int, stored: Warehouse) -> RunPage:
     page = _looked_up(stored, number)
     if page is None:
         raise NotThereError(f"There is no run {number} in this warehouse.")
-    reasons = queries.reasons(number, stored)[1] if page.rejected else []
+    return with_reasons(page, stored)
+
+
+def with_reasons(page: RunPage, stored: Warehouse) -> RunPage:
+    """Return the page of a run that was looked up, with why it rejected rows."""
+    reasons = queries.reasons(page.run.id, stored)[1] if page.rejected else []
     return replace(page, reasons=[(str(node), str(why), int(rows)) for node, why, rows in reasons])
 
 
@@ -204,7 +209,7 @@ def _looked_up(stored: Warehouse, number: int) -> RunPage | None:
     if run.undone:
         return RunPage(run, restored=tuple((name, body["rows"]) for name, body in record.nodes.items()))
     if any("kind" in body for body in record.nodes.values()):
-        return RunPage(run, units=tuple(UnitRun.from_json(*each) for each in record.nodes.items()))
+        return RunPage(run, units=tuple(record.units.values()))
     nodes = [NodeRun.from_json(name, body) for name, body in record.nodes.items()]
     written = set(record.tables)
     return RunPage(

@@ -62,7 +62,7 @@ def write(warehouse: str | None, target: Path) -> Path:
     """
     stored = platform.stored(warehouse)
     found = gather.overview(stored, gather.place_of(warehouse))
-    newest = {each.name: gather.run_page(each.newest.run.id, stored) for each in found.pipelines}
+    newest = {each.name: gather.with_reasons(each.newest, stored) for each in found.pipelines}
     text = pages.whole_file(pages.environment(), found, newest)
     place = target if target.suffix.lower() in (".html", ".htm") else target / "status.html"
     try:

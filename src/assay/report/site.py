@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from assay.engines.duckdb import quoting
 from assay.model.errors import AssayError, UsageError, WarehouseError, describe
 from assay.model.past import read_at
 from assay.model.ports import Warehouse
@@ -82,7 +83,7 @@ class Site:
         at = request.query_params.get("at", "")
         page = gather.table_page(request.path_params["name"], self.stored, _state(at))
         layer, _, entity = page.status.dataset.partition(".")
-        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (layer, entity))
+        quoted = f"{quoting.name(layer)}.{quoting.name(entity)}"
         return self._page("table.html", "Status", page=page, at=at, quoted=quoted)
 
     def write(self, request: Request) -> Response:
