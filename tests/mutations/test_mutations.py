@@ -105,6 +105,13 @@ MUTATIONS = (
         (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
     ),
     Mutation(
+        "metadata is not forced to the disk",
+        "warehouses/iceberg/store.py",
+        "for path in added), *new], self.root)",
+        "for path in added)], self.root)",
+        (f"{CRASH}::test_every_call_that_changes_the_warehouse_lies_under_a_point_and_is_on_the_disk_in_time",),
+    ),
+    Mutation(
         "rejected rows that change no table are not forced to the disk",
         "warehouses/iceberg/store.py",
         ", *rejected]",

@@ -68,7 +68,7 @@ class Lake:
         """Stage one change and return its metadata location; readers see nothing of it."""
         location = f"{self.root}/silver/{name}"
         change = TableChange(location, self.pointer(name), schema, partition_by, added, removed, run)
-        return stage_metadata(self.root, change).location
+        return stage_metadata(self.root, change)[0].location
 
     def change(
         self,

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from narwhals import LazyFrame
 
+import assay
+from assay import Overwrite, Pipeline, csv, table
 from assay.model.errors import WarehouseError
-from assay.model.schema import Schema
 from assay.warehouses.iceberg.durable import fsync_files, local_path
-from tests.warehouses.iceberg_lake import Lake
+
+
+@table(write=Overwrite())
+def silver_day(days: LazyFrame[Any]) -> LazyFrame[Any]:
+    return days
+
+
+@table(write=Overwrite())
+def gold_day(silver_day: LazyFrame[Any]) -> LazyFrame[Any]:
+    return silver_day
 
 
 @pytest.fixture
@@ -44,14 +56,20 @@ def test_files_come_first_then_their_folders_from_the_inside_out(tmp_path: Path,
     )
 
 
-def test_staged_metadata_is_forced_to_the_disk_before_it_is_told(tmp_path: Path, forced: list[Path]) -> None:
-    lake, schema = Lake(tmp_path), Schema.of([("id", "INTEGER")])
-    lake.stage("t", schema, lake.write("select 1 as id", schema))
-    written = {path for path in (tmp_path / "silver/t").rglob("*") if path.is_file()}
-    assert len(written) == 3
-    assert {*written, tmp_path / "silver/t/metadata", tmp_path / "silver/t", tmp_path / "silver", tmp_path} <= set(
-        forced
-    )
+def test_a_publish_forces_all_that_is_new_to_the_disk_and_no_file_or_folder_twice(
+    tmp_path: Path, forced: list[Path]
+) -> None:
+    lake = tmp_path / "lake"
+    with (tmp_path / "day.csv").open("w") as file:
+        file.write("id\n1\n")
+    day = csv(str(tmp_path / "day.csv"), columns={"id": "INTEGER"})
+    assay.run(Pipeline("days", tables=[silver_day, gold_day], sources={"days": day}), warehouse=lake)
+    written = [path for path in lake.rglob("*") if path.suffix in (".parquet", ".avro", ".json")]
+    tables = [lake / "silver/day", lake / "gold/day"]
+    assert len([path for path in written if "metadata" in path.parts]) == 6
+    assert {*written, *tables, *(table / "metadata" for table in tables), lake / "silver", lake} <= set(forced)
+    ours = [path for path in forced if path.is_relative_to(lake) and "_assay" not in path.parts]
+    assert sorted(ours) == sorted(set(ours))
 
 
 def test_a_location_is_taken_as_it_stands() -> None:

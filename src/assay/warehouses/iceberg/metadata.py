@@ -26,7 +26,7 @@ from assay.model.data import DataFile, TableMetadata
 from assay.model.errors import WarehouseError
 from assay.model.schema import Schema
 from assay.warehouses.iceberg.change import TableChange
-from assay.warehouses.iceberg.durable import fsync_files, local_path
+from assay.warehouses.iceberg.durable import local_path
 from assay.warehouses.iceberg.values import file_metrics, iceberg_type, partition_values
 from assay.warehouses.layout import metadata_stamp
 
@@ -44,10 +44,11 @@ _FEW = 8
 _SNAPSHOTS = 20
 
 
-def stage_metadata(root: str, change: TableChange) -> TableMetadata:
-    """Write the metadata of one change, as one snapshot and durably.
+def stage_metadata(root: str, change: TableChange) -> tuple[TableMetadata, list[str]]:
+    """Write the metadata of one change, as one snapshot, and return it with the paths of the files that are new.
 
-    `root` is where the paths of data files start. What is written is an orphan until the caller publishes the location.
+    `root` is where the paths of data files start. What is written is an orphan until the caller has made it durable and
+    publishes the location.
     A change that moves no file makes a snapshot too: every change has its summary and can be travelled to. Safe to call
     from several threads.
 
@@ -71,8 +72,8 @@ def stage_metadata(root: str, change: TableChange) -> TableMetadata:
     version = int(PurePosixPath(change.base).name.split("-")[0]) + 1 if change.base else 0
     target = files.new_output(f"{_folder(change)}/{version:05d}-{metadata_stamp(change.run)}.metadata.json")
     ToOutputFile.table_metadata(metadata, target)
-    fsync_files(files.written, root)
-    return TableMetadata(target.location, tuple(path.removeprefix(f"{root.rstrip('/')}/") for path in stored))
+    names = tuple(path.removeprefix(f"{root.rstrip('/')}/") for path in stored)
+    return TableMetadata(target.location, names), files.written
 
 
 def _folder(change: TableChange) -> str:

@@ -118,12 +118,10 @@ class IcebergWarehouse(RunRecords):
             # Rows that the ledger calls rejected must be there as surely as those it calls written.
             rejected = reading.read_quarantined(connection, run)
         added = [*(file.path for manifest in changed for file in manifest.added), *rejected]
-        durable.fsync_files([f"{self.root}/{path}" for path in added], self.root)
-        tables = [manifest for manifest in changed if is_table(manifest.dataset)]
-        if not tables:
-            return {}
-        metadata = importlib.import_module(_METADATA_MODULE)
-        return {table.dataset: _stage(metadata, self.root, run, table, state) for table in tables}
+        staged = {table.dataset: _stage(self.root, run, table, state) for table in changed if is_table(table.dataset)}
+        new = [path for _, written in staged.values() for path in written]
+        durable.fsync_files([*(f"{self.root}/{path}" for path in added), *new], self.root)
+        return {dataset: metadata for dataset, (metadata, _) in staged.items()}
 
     def publish(
         self, handle: RunHandle, publication: Publication, prepared: Mapping[str, TableMetadata], state: State
@@ -183,7 +181,9 @@ class IcebergWarehouse(RunRecords):
         return self._made
 
 
-def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State) -> TableMetadata:
+def _stage(root: str, run: int, manifest: Manifest, state: State) -> tuple[TableMetadata, list[str]]:
+    """Write a table's metadata, and return it with the paths of the files that are new."""
+    metadata = importlib.import_module(_METADATA_MODULE)
     change = TableChange(
         location=f"{root}/{layout.table_folder(manifest.dataset)}",
         base=_location(state, manifest.dataset),
@@ -194,8 +194,8 @@ def _stage(metadata: Any, root: str, run: int, manifest: Manifest, state: State)
         run=run,
     )
     try:
-        stored: TableMetadata = metadata.stage_metadata(root, change)
-        return stored
+        staged: tuple[TableMetadata, list[str]] = metadata.stage_metadata(root, change)
+        return staged
     except AssayError:
         raise
     except OSError as error:
