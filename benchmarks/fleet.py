@@ -67,11 +67,13 @@ def main() -> None:
 def _embedded(runs: int, folder: Path, samples: dict[str, list[Sample]]) -> list[Figure]:
     """Measure runs in one process: the pipeline, and a workflow of it in sequence and in phases, in turn."""
     seconds: dict[str, list[float]] = {}
+    project = folder / "embedded"
+    project.mkdir()
+    (project / "assay.toml").write_text(f"database_limit = {LIMIT}\n")
     for turn in range(runs):
         for name in ("slow_fleet", "in_sequence", "in_phases"):
-            lake = folder / f"{name}-{turn}"
-            command = assay("run", f"benchmarks.slow_fleet:{name}", "--warehouse", lake, "--workers", LIMIT, "--json")
-            sample = measure([*command, "--log", "none"])
+            command = assay("run", f"benchmarks.slow_fleet:{name}", "--warehouse", folder / f"{name}-{turn}", "--json")
+            sample = measure([*command, "--log", "none"], project)
             samples.setdefault(name, []).append(sample)
             seconds.setdefault(name, []).append(json.loads(sample.output)["seconds"])
             print(f"  {name}: the run {seconds[name][-1]:.2f} s, the command {sample.wall:.2f} s", file=sys.stderr)

@@ -14,6 +14,7 @@ from assay.model.outcome import WorkflowResult
 from assay.model.pipeline import Pipeline
 from assay.model.workflow import Part, Task, Workflow, kind_of, pipeline_of
 from assay.platform import RunArguments
+from assay.runtime.lanes import Lanes
 from assay.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,10 +121,11 @@ def _phased(arguments: WorkflowArguments) -> Phased:
     settings = arguments.get("settings") or assembly.current_settings()
     location, observers = arguments.get("warehouse"), tuple(arguments.get("observers", ()))
     own: RunArguments = {"warehouse": location, "observers": observers}
+    lanes = Lanes.of(settings)
     return Phased(
         warehouse=assembly.warehouse(settings, location, create=True),
         place=assembly.located(settings, location),
         settings=settings,
-        units=Here(lambda: platform.embedded(settings, own)),
+        units=Here(lambda: platform.embedded(settings, own, lanes=lanes)),
         observers=observers,
     )

@@ -24,6 +24,7 @@ from assay.model.published import Verified
 from assay.model.run import RunOptions, RunResult
 from assay.model.source import Source
 from assay.model.vacuum import Retention, Vacuumed
+from assay.runtime.lanes import Lanes
 from assay.settings import Settings
 
 if TYPE_CHECKING:
@@ -259,8 +260,10 @@ def _place(source: Source | None, path: str) -> str:
 
 
 @contextmanager
-def embedded(settings: Settings, arguments: RunArguments, *, order: int | None = None) -> Iterator[Embedded]:
-    """Open what runs pipelines in this process, with an engine of its own.
+def embedded(
+    settings: Settings, arguments: RunArguments, *, order: int | None = None, lanes: Lanes | None = None
+) -> Iterator[Embedded]:
+    """Open what runs pipelines in this process, with an engine of its own, and lanes unless it shares those of others.
 
     With a number for the `order`, rows are presented to it in another one than they are stored in.
     """
@@ -268,7 +271,8 @@ def embedded(settings: Settings, arguments: RunArguments, *, order: int | None =
 
     stored = assembly.warehouse(settings, arguments.get("warehouse"), create=True)
     with closing(assembly.engine(settings, order)) as engine:
-        yield Embedded(engine, stored, settings, tuple(arguments.get("observers", ())))
+        observers = tuple(arguments.get("observers", ()))
+        yield Embedded(engine, stored, settings, lanes or Lanes.of(settings), observers)
 
 
 def sample(pipeline: Pipeline | str, folder: Path, **asked: int) -> Mapping[str, Path]:

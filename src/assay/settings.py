@@ -67,7 +67,7 @@ class Settings:
     work_pool: str = "default-pool"
     """The pool of workers that deployments run on; those that wait for others run on this name with `-parents`."""
     database_limit: int = 3
-    """How many steps read databases at once, over all workers of a server."""
+    """How many tables of databases are read at once in one process; on Prefect, by how many steps of all workers."""
     folder: str = "."
     """Where assay.toml was found; pipelines are imported from here."""
 
@@ -150,7 +150,8 @@ def _read(name: str, kind: str, value: Any) -> Any:
         if isinstance(value, bool) or (kind == "int" and isinstance(value, float)):
             raise TypeError
         number = int(value) if kind == "int" else float(value)
-        if not 0 <= number <= (1 if name == "rejected_share" else 1e12):
+        least, most = 1 if name == "database_limit" else 0, 1 if name == "rejected_share" else 1e12
+        if not least <= number <= most:
             raise ValueError
         return number
     if not isinstance(value, str) or not value.strip():
@@ -167,6 +168,7 @@ def _wanted(name: str, kind: str) -> str:
     named = {
         "rejected_share": "a share from 0 to 1",
         "memory_limit": "a size such as 1GB",
+        "database_limit": "a whole number from 1",
         "pipelines": "a table of names",
         "deployments": "a table of tables",
     }

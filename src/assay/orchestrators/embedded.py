@@ -21,6 +21,7 @@ from assay.orchestrators.results import nothing_done, result_of, settled
 from assay.orchestrators.stepping import run_steps
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
+from assay.runtime.lanes import Lanes
 from assay.runtime.learning import learn
 from assay.runtime.plan import Plan, make_plan
 from assay.runtime.record import to_record
@@ -46,6 +47,7 @@ class Embedded:
     engine: Engine
     warehouse: Warehouse
     settings: Settings
+    lanes: Lanes
     observers: tuple[Observer, ...] = ()
 
     def plan(self, pipeline: Pipeline, options: RunOptions) -> Plan:
@@ -64,12 +66,12 @@ class Embedded:
             if plan.nothing_to_do:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(nothing_done(pipeline, plan, began))
-            if plan.surely_changes:
+            if plan.surely_changes and not pipeline.databases:
                 self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
             handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self.settings.patience)
-            work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
+            work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings, self.lanes)
             try:
                 return self._begun(work, began, partial(current_plan, work, asked))
             except ConflictError:
@@ -89,7 +91,7 @@ class Embedded:
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         self.warehouse.make_room(shapes(pipeline, traced))
         handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self.settings.patience)
-        work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
+        work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings, self.lanes)
         return self._begun(work, began, lambda: found.plan, found.kept)
 
     def replay(

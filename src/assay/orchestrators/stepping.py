@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from graphlib import TopologicalSorter
 
+from assay.model.database import PostgresTable
 from assay.model.dbt import DBT
 from assay.model.event import NodeEnded, NodeKind, NodeStarted, Observer
 from assay.model.run import NodeRun
@@ -20,7 +22,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
         reads[name] = {read for read in work.pipeline.reads_of(name) if read in work.plan.steps}
     sorter = TopologicalSorter(reads)
     sorter.prepare()
-    with ThreadPoolExecutor(work.settings.worker_count, thread_name_prefix="assay") as pool:
+    with _pools(work) as (computing, reading):
         running: dict[Future[NodeRun], str] = {}
         try:
             while sorter.is_active():
@@ -32,6 +34,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                         _end(work, settled, nodes, tell)
                         sorter.done(name)
                     else:
+                        pool = reading if isinstance(work.pipeline.sources.get(name), PostgresTable) else computing
                         running[pool.submit(_observed, work, name, tell)] = name
                 if running:
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -39,9 +42,22 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                         _end(work, future.result(), nodes, tell)
                         sorter.done(running.pop(future))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (computing, reading):
+                pool.shutdown(wait=False, cancel_futures=True)
             work.engine.interrupt()
             raise
+
+
+@contextmanager
+def _pools(work: Work) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Open threads for steps that compute, and for those that read a database and then compute."""
+    workers, limit = work.settings.worker_count, work.settings.database_limit
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix="assay") as computing,
+        # As many as may read, as many whose rows wait to be computed on, and those that do that: a bound on the files.
+        ThreadPoolExecutor(limit + limit + workers, thread_name_prefix="assay-read") as reading,
+    ):
+        yield computing, reading
 
 
 def _ahead(work: Work, source: str) -> set[str]:
@@ -63,8 +79,16 @@ def _settled(work: Work, name: str, reads: set[str], nodes: Mapping[str, NodeRun
 
 
 def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
-    tell(NodeStarted(work.pipeline.name, work.handle.id, name, _kind(work, name)))
-    return execute(work, name)
+    with _lane(work, name):
+        tell(NodeStarted(work.pipeline.name, work.handle.id, name, _kind(work, name)))
+        return execute(work, name)
+
+
+def _lane(work: Work, name: str) -> AbstractContextManager[None]:
+    """Wait for a place in the lane that a step begins in; what reads several tables has one for each of them."""
+    if not isinstance(work.pipeline.sources.get(name), PostgresTable):
+        return work.lanes.computing()
+    return work.lanes.reading() if len(work.pipeline.together(name)) == 1 else nullcontext()
 
 
 def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:

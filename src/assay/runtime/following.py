@@ -63,12 +63,17 @@ def _read(
     asked = {name: _asked(work, name, table) for name, table in tables.items()}
     by_log = {name: each for name, each in asked.items() if each.source.mode == "cdc"}
     whole = failed is not None or any(work.plan.sources[name].whole for name in by_log)
-    logged = read_log(database.url, _slot(work), by_log, folder, whole=whole) if by_log else Logged()
+    logged = Logged()
+    if by_log:
+        with work.lanes.reading():
+            logged = read_log(database.url, _slot(work), by_log, folder, whole=whole)
     rest = [name for name in asked if name not in logged.readings]
     if not rest:
         return dict(logged.readings)
     with taken(database.url, horizon=any(table.mode == "horizon" for table in tables.values())) as snapshot:
-        read = _side_by_side(work, rest, lambda name: _read_one(work, name, asked[name], snapshot, folder))
+        read = _side_by_side(
+            rest, lambda name: _read_one(work, name, asked[name], snapshot, folder), work.settings.database_limit
+        )
     read |= {name: logged.stored(read[name], name, failed) for name in by_log.keys() & read.keys()}
     return {**logged.readings, **read}
 
@@ -83,7 +88,13 @@ def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: P
     own = folder / name
     own.mkdir(exist_ok=True)
     whole = work.plan.sources[name].whole or asked.source.mode == "cdc"
-    with snapshot.reading() as connection, work.engine.stopping(partial(cancel, connection)):
+    with (
+        work.lanes.reading(),
+        snapshot.reading() as connection,
+        work.engine.stopping(partial(cancel, connection)),
+    ):
+        if work.plan.surely_changes:
+            work.warehouse.warm_up()
         return read(asked, snapshot, connection, own, whole=whole)
 
 
@@ -99,15 +110,19 @@ def _standing(work: Work, name: str) -> int:
 
 
 def _mirror_all(work: Work, read: Mapping[str, Reading], attempt: int) -> dict[str, Mirrored]:
-    return _side_by_side(work, list(read), lambda name: _mirrored(work, name, read[name], attempt))
+    return _side_by_side(
+        list(read), lambda name: _mirrored(work, name, read[name], attempt), work.settings.worker_count
+    )
 
 
 def _mirrored(work: Work, name: str, found: Reading, attempt: int) -> Mirrored:
     source = _tables(work, name)[name]
-    with work.engine.session() as session:
+    with work.lanes.computing(), work.engine.session() as session:
         return mirror(Errand(work, name, source, found, session, attempt))
 
 
-def _side_by_side(work: Work, names: Sequence[str], do: Callable[[str], _T]) -> dict[str, _T]:
-    with ThreadPoolExecutor(min(len(names), work.settings.worker_count), thread_name_prefix="assay-rows") as pool:
+def _side_by_side(names: Sequence[str], do: Callable[[str], _T], most: int) -> dict[str, _T]:
+    if len(names) == 1:
+        return {names[0]: do(names[0])}
+    with ThreadPoolExecutor(min(len(names), most), thread_name_prefix="assay-rows") as pool:
         return dict(zip(names, pool.map(do, names), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.model import graph
 from assay.model.data import DataFile, Manifest, Version, dataset_of_view
@@ -13,6 +13,7 @@ from assay.model.ports import Engine, Frame, Session, Warehouse
 from assay.model.run import RunHandle
 from assay.model.schema import Schema
 from assay.model.source import Slice
+from assay.runtime.lanes import Lanes
 from assay.runtime.plan import Plan, leaves
 from assay.runtime.trace import Traced
 from assay.settings import Settings
@@ -29,6 +30,7 @@ class Work:
     engine: Engine
     warehouse: Warehouse
     settings: Settings
+    lanes: Lanes = field(default_factory=Lanes)
 
     @property
     def stamp(self) -> dt.datetime:

@@ -31,6 +31,7 @@ from pathlib import Path
 from assay import assembly, platform
 from assay.model.run import RunOptions
 from assay.orchestrators.embedded import Embedded
+from assay.runtime.lanes import Lanes
 from assay.proof.points import Point, Points
 from tests.sources.postgres.shop import Shop
 
@@ -40,7 +41,7 @@ points = Points(Point("publish", 1, when))
 with closing(assembly.engine(settings, None)) as engine:
     warehouse = points.warehouse(assembly.warehouse(settings, lake, create=True))
     shop = Shop(url, Path(lake), mode=mode, mirrors=True, deletes=True)
-    Embedded(engine, warehouse, settings).run(shop.pipeline, RunOptions(as_of=date(2026, 3, 1)))
+    Embedded(engine, warehouse, settings, Lanes()).run(shop.pipeline, RunOptions(as_of=date(2026, 3, 1)))
 """
 
 

@@ -1,4 +1,4 @@
-"""Tables of a database are read side by side, in one snapshot, by as many connections as there are workers."""
+"""Tables of databases are read side by side, as many at once as `database_limit` says, whatever workers there are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 import pytest
 
 import assay
-from assay import RunResult
+from assay import Pipeline, RunResult, Workflow, postgres, relation
+from assay.model.event import Event, NodeEnded
 from assay.settings import Settings
 from tests.sources.postgres.shop import DAY, Shop
 
+ONE_WORKER = Settings(workers=1, database_limit=2)
 TABLES = [f"part_{n}" for n in range(1, 7)]
 READERS = "from pg_stat_activity where application_name = 'assay' and datname = current_database()"
 COPIES = f"{READERS} and wait_event_type = 'Lock' and query ilike 'copy (select %'"
@@ -34,13 +36,19 @@ def readers(shop: Shop) -> dict[int, str]:
 
 
 def mirror(shop: Shop) -> RunResult:
-    return assay.sync(shop.url, warehouse=shop.lake, tables=["part_*"], settings=Settings(workers=2), as_of=DAY)
+    return assay.sync(shop.url, warehouse=shop.lake, tables=["part_*"], settings=ONE_WORKER, as_of=DAY)
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    """A shop with six more tables of two rows."""
+    for name in TABLES:
+        shop.execute(f"create table {name} (id int primary key)", f"insert into {name} values (1), (2)")
+    return shop
 
 
 @pytest.mark.row("002-08")
-def test_two_workers_read_six_tables_side_by_side_by_two_connections_that_see_one_snapshot(shop: Shop) -> None:
-    for name in TABLES:
-        shop.execute(f"create table {name} (id int primary key)", f"insert into {name} values (1), (2)")
+def test_six_tables_are_read_side_by_side_by_two_connections_that_see_one_snapshot(shop: Shop) -> None:
     with ThreadPoolExecutor(1) as pool, locked(shop, *TABLES[4:]):
         with locked(shop, *TABLES[:2]):
             syncing = pool.submit(mirror, shop)
@@ -48,9 +56,50 @@ def test_two_workers_read_six_tables_side_by_side_by_two_connections_that_see_on
             shop.execute("insert into part_3 values (3)", "insert into orders values (9, 9, 'late', 9)")
         last = readers(shop)
         assert len(set(first.values())) == 1, "they see two snapshots"
-        assert (len(first), last) == (2, first), "connections are opened for tables, or more than there are workers"
+        assert (len(first), last) == (2, first), "connections are opened for tables, or more than may read"
     found = syncing.result()
     assert (found.state, {name: node.rows for name, node in found.tables.items()}) == (
         "published",
         {f"raw_{name}": 2 for name in TABLES},
     )
+
+
+def part_of(shop: Shop, name: str, tables: list[str]) -> Pipeline:
+    declared = {f"raw_{each}": relation(each, columns={"id": "INTEGER"}, publish=True) for each in tables}
+    sources = postgres(shop.url, mode="full", tables=declared, together=False)
+    return Pipeline(name, tables=[], layers=["raw"], sources=sources)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_pipelines_that_run_side_by_side_keep_to_one_limit(shop: Shop, workers: int) -> None:
+    settings = Settings(workers=workers, database_limit=2)
+    both = Workflow("both", phases={"load": [part_of(shop, "odd", TABLES[::2]), part_of(shop, "even", TABLES[1::2])]})
+    with ThreadPoolExecutor(1) as pool:
+        with locked(shop, *TABLES):
+            running = pool.submit(assay.run_workflow, both, warehouse=shop.lake, settings=settings, as_of=DAY)
+            first = readers(shop)
+            assert all(readers(shop).keys() == first.keys() for _ in range(20)), "a third has come"
+        found = running.result()
+    assert found.ok
+    with assay.connect(shop.lake) as lake:
+        assert [lake.execute(f"select count(*) from raw.{name}").fetchone() for name in TABLES] == [(2,)] * 6
+
+
+def test_a_reading_that_fails_gives_its_place_to_the_next(shop: Shop) -> None:
+    settings = Settings(workers=1, database_limit=1, retries=1, retry_seconds=0.01)
+    shop.execute("drop table part_1", "create view part_1 as select 1 / (random() * 0)::integer as id")
+    failed = assay.run(part_of(shop, "all", TABLES), warehouse=shop.lake, settings=settings, as_of=DAY)
+    assert failed.state == "failed"
+    told = {name: (node.status, node.attempts) for name, node in failed.nodes.items()}
+    assert told == {f"raw_{name}": ("failed", 2) if name == "part_1" else ("written", 1) for name in TABLES}
+
+
+def test_an_interrupted_run_ends_also_what_waits_to_read(shop: Shop) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, NodeEnded):
+            raise KeyboardInterrupt
+
+    settings, everything = Settings(workers=2, database_limit=1), part_of(shop, "everything", TABLES)
+    with locked(shop, *TABLES[1:]), pytest.raises(KeyboardInterrupt):
+        assay.run(everything, warehouse=shop.lake, settings=settings, as_of=DAY, observers=[interrupt])
+    assert [run.problems for run in assay.history(shop.lake)] == [("it was interrupted",)]

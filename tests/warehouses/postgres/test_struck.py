@@ -22,6 +22,7 @@ from assay.assembly import Location
 from assay.model.run import RunResult
 from assay.orchestrators.embedded import Embedded
 from assay.proof.points import Points
+from assay.runtime.lanes import Lanes
 from assay.settings import Settings
 from assay.warehouses.postgres.scratch import strike
 from assay.warehouses.postgres.server.embedded import embedded
@@ -98,7 +99,7 @@ def run(
     warehouse = assembly.warehouse(server.settings, server.place, create=True)
     with closing(assembly.engine(SETTINGS, None)) as engine:
         target = platform.resolve(ride_bookings, {"bookings": bookings}, SETTINGS)
-        orchestrator = Embedded(points.engine(engine), points.warehouse(warehouse), SETTINGS)
+        orchestrator = Embedded(points.engine(engine), points.warehouse(warehouse), SETTINGS, Lanes.of(SETTINGS))
         return orchestrator.run(target, platform.options({}))
 
 
