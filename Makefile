@@ -17,7 +17,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults test-mutations sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,7 +96,10 @@ test-postgres: $(READY) $(DBT)/.ready ## run the tests of databases on the serve
 	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/warehouses/test_shared_lake.py tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
-	$(PYTEST) -m "faults and not dbt" $(or $(ARGS),--rows=build/rows/faults.json)
+	$(PYTEST) -m "faults and not dbt and not mutations" $(or $(ARGS),--rows=build/rows/faults.json)
+
+test-mutations: $(READY) ## change the code in ways that would lose or double data, one by one: tests must fail each time
+	$(PYTEST) -m mutations $(ARGS)
 
 sweep-faults: $(READY) ## fail the disk at every single call of a run, in every way; for hours
 	$(PYTEST) -m faults -rP --every-call tests/faults/test_disk.py $(ARGS)
@@ -153,7 +156,7 @@ build/rows/browser.json: $(BROWSER)/.ready $(SOURCES)
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) -m "faults and not dbt" --rows=$@
+	-$(PYTEST) -m "faults and not dbt and not mutations" --rows=$@
 
 golden: $(READY) ## compare a run on the file DATA=... with the golden counts
 	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Every mutation of `make test-faults` fits the code as it is: there it takes minutes to learn that one does not."""
+"""Every mutation of `make test-mutations` fits the code as it is: there it takes minutes to learn that one does not."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.mutations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,22 @@ LEASE = "tests/conformance/test_warehouse_lease.py"
 SHARED = "tests/warehouses/test_shared_lake.py"
 CRASH = "tests/proof/test_crashtest.py"
 TABLES = "tests/warehouses/postgres/test_tables.py"
+EXCHANGE = "tests/warehouses/postgres/test_exchange.py"
 MUTATIONS = (
+    Mutation(
+        "rows are exchanged also where a table has not those that its files say",
+        "warehouses/postgres/exchange.py",
+        "    if deleted != _rows(manifest.gone):\n        raise _DifferenceError\n",
+        "",
+        (f"{EXCHANGE}::test_a_table_that_somebody_has_changed_is_written_anew",),
+    ),
+    Mutation(
+        "of files that become one, the rows of the smaller are left under their number",
+        "warehouses/postgres/exchange.py",
+        "    if others:\n",
+        "    if others and False:\n",
+        (f"{EXCHANGE}::test_files_that_become_one_are_shown_as_one",),
+    ),
     Mutation(
         "the publish transaction is split in two",
         "warehouses/iceberg/store.py",
@@ -194,8 +209,8 @@ MUTATIONS = (
     Mutation(
         "a table of a database is published before the others",
         "warehouses/postgres/store.py",
-        "                    tables.hide(connection, dataset, manifest.removed)\n",
-        "                    tables.hide(connection, dataset, manifest.removed)\n"
+        "                    exchange(connection, root, manifest, state.versions.get(dataset))\n",
+        "                    exchange(connection, root, manifest, state.versions.get(dataset))\n"
         "                    content.driver(connection).commit()\n",
         ("tests/warehouses/postgres/test_refused.py",),
     ),
