@@ -90,12 +90,19 @@ class Manifest:
     """The version of each dataset read: this run's own number where this run staged it, IN_PART where a table was
     computed from a part of it alone, and is not done with it."""
     as_of: str | None = None
-    delta: tuple[DataFile, ...] = ()
-    """Where files were replaced for the sake of some rows: temporary files with those rows as they were and are."""
+    gone: tuple[DataFile, ...] = ()
+    """Where files were replaced for the sake of some rows: temporary files with those rows as they were."""
+    came: tuple[DataFile, ...] = ()
+    """Temporary files with those rows as they are, partitioned as the table is."""
     key: tuple[str, ...] = ()
     stamps: bool = False
     slices: tuple[Slice, ...] = ()
     """Of a source: its slices as they stand after this run, with the numbers that positions are made of."""
+
+    @property
+    def delta(self) -> tuple[DataFile, ...]:
+        """The rows for whose sake files were replaced, as they were and as they are."""
+        return self.gone + self.came
 
 
 IN_PART = 0

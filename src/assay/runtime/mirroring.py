@@ -205,7 +205,8 @@ def _manifest(errand: Errand, replaced: Replaced, *, changed: bool) -> Manifest:
         removed=replaced.removed,
         fingerprint=work.traced[name].fingerprint,
         inputs={},
-        delta=replaced.delta,
+        gone=replaced.gone,
+        came=replaced.came,
         key=errand.source.key,
         slices=(_part(errand, replaced),),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import narwhals as nw
 from narwhals import col
 
-from assay.model.data import DataFile, Version, dataset_of_delta
+from assay.model.data import DataFile, Manifest, Version, dataset_of_delta
 from assay.model.ports import Destination, Frame, Session
 from assay.model.schema import Schema
 from assay.model.source import POSITION
@@ -33,7 +33,15 @@ class Replaced:
     """All files as they will stand."""
     written: int
     """Rows that were computed and stand, by the files' footers: without those carried over from replaced files."""
-    delta: tuple[DataFile, ...] = ()
+    gone: tuple[DataFile, ...] = ()
+    """Of the keys for whose sake files were replaced, the rows as they were."""
+    came: tuple[DataFile, ...] = ()
+    """And as they are."""
+
+    def told_in(self, manifest: Manifest) -> Manifest:
+        """Return a table's manifest with what becomes of its files."""
+        changed, added, removed = self.change.changed, self.added, self.removed
+        return replace(manifest, changed=changed, added=added, removed=removed, gone=self.gone, came=self.came)
 
 
 def adds_to(work: Work, table: Table, session: Session, rows: Frame) -> bool:
@@ -120,10 +128,12 @@ def _touched(work: Work, table: Table, session: Session, change: Changes, touche
     files = session.write(rows, _to(work, table, base.schema, attempt))
     kept = tuple(file for file in base.files if file.path not in set(paths))
     seen = Schema(tuple(base.schema[c.name] for c in work.traced[table.name].seen))
-    both = nw.concat([session.cast(touched.rows, seen), session.cast(change.frame, seen)])
     folder = work.warehouse.folder(dataset_of_delta(work.dataset(table.name)), work.handle.id)
-    delta = session.write(both, Destination(work.warehouse.root, folder, work.prefix(attempt), seen, temporary=True))
-    return Replaced(change, base.schema, files, paths, (*kept, *files), _rows(files) - carried, delta)
+    to = Destination(work.warehouse.root, folder, f"{work.prefix(attempt)}-gone", seen, temporary=True)
+    gone = session.write(session.cast(touched.rows, seen), to)
+    to = replace(_to(work, table, base.schema, attempt), folder=folder, prefix=f"{work.prefix(attempt)}-came")
+    came = session.write(session.cast(change.frame, base.schema), replace(to, temporary=True))
+    return Replaced(change, base.schema, files, paths, (*kept, *files), _rows(files) - carried, gone, came)
 
 
 def _published(work: Work, table: Table) -> Version:

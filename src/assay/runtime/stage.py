@@ -90,9 +90,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
     manifest = _manifest(work, table, attempt, replaced.schema, found.versions)
     if scope.mode == "period":
         manifest = _in_part(manifest, base)
-    manifest = replace(
-        manifest, changed=change.changed, added=replaced.added, removed=replaced.removed, delta=replaced.delta
-    )
+    manifest = replaced.told_in(manifest)
     verdicts = (*settled.judged.verdicts, *_own_verdicts(work, table, session, replaced, scope, keys, settled.rows))
     rejects = rejects_of_table(work, table, session, settled.rejected, scope, keys, attempt)
     work.warehouse.record(work.handle, manifest, *filter(None, (settled.keys, rejects)))

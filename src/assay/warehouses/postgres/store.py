@@ -26,6 +26,7 @@ from assay.warehouses import lease, publishing, readers, reading, undoing
 from assay.warehouses.postgres import content, definitions, migrations, scripts, tables, views
 from assay.warehouses.postgres.checking import missing
 from assay.warehouses.postgres.database import Database
+from assay.warehouses.postgres.exchange import exchange
 from assay.warehouses.postgres.files import FileRecords
 from assay.warehouses.postgres.scripts import Script
 from assay.warehouses.postgres.vacuum import vacuum
@@ -128,7 +129,6 @@ class PostgresWarehouse(FileRecords):
         self, handle: RunHandle, publication: Publication, prepared: Mapping[str, TableMetadata], state: State
     ) -> None:
         """Publish everything in one transaction, or nothing; raises ConflictError or LeaseError."""
-        del state
         with self._database.transaction() as connection:
             # Rows are moved before others are kept waiting, but not for nothing.
             lease.check(connection, handle)
@@ -138,8 +138,8 @@ class PostgresWarehouse(FileRecords):
             with definitions.brought_about(connection, after, before):
                 for dataset in _changed_tables(publication):
                     manifest = publication.manifests[dataset]
-                    tables.hide(connection, dataset, manifest.removed)
-                    self._show(connection, dataset, manifest.schema, manifest.added)
+                    root = self.local((*manifest.added, *manifest.delta))
+                    exchange(connection, root, manifest, state.versions.get(dataset))
             views.refresh(connection, _changed_tables(publication))
             self._database.lock(connection)
             publishing.check_pointers(connection, publication)
