@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,10 @@ from narwhals import LazyFrame
 import assay
 from assay import Merge, Pipeline, csv, latest, table
 
+pytestmark = pytest.mark.usefixtures("copies_apart")
 COLUMNS = {"shop": "INTEGER", "id": "BIGINT", "day": "DATE", "amount": "DECIMAL(12,2)", "seen": "INTEGER"}
 HEAD = ",".join(COLUMNS)
 Row = tuple[int, int, dt.date, int, int]
-
-
-@pytest.fixture(autouse=True)
-def _copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the copies of each test's files apart."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def url(postgres_url: str) -> str:
-    return postgres_url.replace("+psycopg", "")
-
-
-@pytest.fixture
-def server(url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
 
 
 def sales(folder: Path, *partition_by: str) -> Pipeline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,11 @@ from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
 from tests.conformance.processes import content
 
+pytestmark = pytest.mark.usefixtures("copies_apart")
 AS_OF = dt.date(2024, 12, 1)
 SECRET = "not-to-be-shown"
 COLUMNS = {"id": "BIGINT", "name": "VARCHAR", "amount": "DECIMAL(12,2)", "changed_at": "TIMESTAMP"}
 ROWS = 'id,name,amount,changed_at\n1,"it\'s ""a""",1.50,2024-11-01 08:00:00\n2,,2.00,2024-11-01 08:00:00\n'
-
-
-@pytest.fixture(autouse=True)
-def _copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the copies of each test's files apart."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def url(postgres_url: str) -> str:
-    return postgres_url.replace("+psycopg", "")
-
-
-@pytest.fixture
-def server(url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
 
 
 def orders(folder: Path, **types: str) -> Pipeline:
