@@ -34,7 +34,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                         _end(work, settled, nodes, tell)
                         sorter.done(name)
                     else:
-                        pool = reading if isinstance(work.pipeline.sources.get(name), PostgresTable) else computing
+                        pool = reading if _reads_database(work, name) else computing
                         running[pool.submit(_observed, work, name, tell)] = name
                 if running:
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -58,6 +58,10 @@ def _pools(work: Work) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]
         ThreadPoolExecutor(limit + limit + workers, thread_name_prefix="assay-read") as reading,
     ):
         yield computing, reading
+
+
+def _reads_database(work: Work, name: str) -> bool:
+    return isinstance(work.pipeline.sources.get(name), PostgresTable)
 
 
 def _ahead(work: Work, source: str) -> set[str]:
@@ -86,7 +90,7 @@ def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
 
 def _lane(work: Work, name: str) -> AbstractContextManager[None]:
     """Wait for a place in the lane that a step begins in; what reads several tables has one for each of them."""
-    if not isinstance(work.pipeline.sources.get(name), PostgresTable):
+    if not _reads_database(work, name):
         return work.lanes.computing()
     return work.lanes.reading() if len(work.pipeline.together(name)) == 1 else nullcontext()
 
