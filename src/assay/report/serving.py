@@ -38,7 +38,6 @@ def serve(warehouse: str | None, port: int, seconds: float, begun: Callable[[str
     with closing(_listening(port)) as listening, suppress(KeyboardInterrupt):
         key, taken = secrets.token_urlsafe(24), int(listening.getsockname()[1])
         app = Guard(Site(stored, place, Desk(warehouse, seconds)).app(), key, taken)
-        begun(f"http://{ADDRESS}:{taken}/?key={key}")
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -47,7 +46,11 @@ def serve(warehouse: str | None, port: int, seconds: float, begun: Callable[[str
             lifespan="on",
             timeout_graceful_shutdown=_PATIENCE,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        # From before the address is told: a Ctrl-C that comes as the server starts would else leave it half made.
+        with server.capture_signals():
+            begun(f"http://{ADDRESS}:{taken}/?key={key}")
+            server.run(sockets=[listening])
 
 
 def show(url: str) -> None:
