@@ -17,7 +17,7 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults test-mutations sweep-faults check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults test-mutations sweep check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,7 +82,7 @@ $(AIRFLOW)/.ready: requirements-airflow.lock pyproject.toml tools/setup.sh
 	@touch $@
 
 test-airflow: $(AIRFLOW)/.ready $(DBT)/.ready ## run the tests that need Airflow: its scheduler too, for some minutes
-	$(AIRFLOW)/bin/pytest tests/airflow $(or $(ARGS),--rows=build/rows/airflow.json)
+	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile tests/airflow $(or $(ARGS),--rows=build/rows/airflow.json)
 
 test-browser: $(BROWSER)/.ready ## run the tests that look at pages in Chromium, by an environment that drives it
 	$(BROWSER)/bin/pytest tests/browser $(or $(ARGS),--rows=build/rows/browser.json)
@@ -101,8 +101,8 @@ test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for 
 test-mutations: $(READY) ## change the code in ways that would lose or double data, one by one: tests must fail each time
 	$(PYTEST) -m mutations $(ARGS)
 
-sweep-faults: $(READY) ## fail the disk at every single call of a run, in every way; for hours
-	$(PYTEST) -m faults -rP --every-call tests/faults/test_disk.py $(ARGS)
+sweep: $(READY) ## the tests of faults at every place, and on whole data: for hours (ARGS=tests/faults/test_disk.py chooses)
+	$(PYTEST) -m "faults and not dbt and not mutations" -rP --sweep $(ARGS)
 
 check: $(READY) ## formatting, lint, types, floors and locks
 	$(BIN)/ruff format --check .
@@ -148,7 +148,7 @@ build/rows/prefect.json: $(PREFECT)/.ready $(SOURCES)
 
 build/rows/airflow.json: $(AIRFLOW)/.ready $(DBT)/.ready $(SOURCES)
 	@rm -f $@
-	-$(AIRFLOW)/bin/pytest tests/airflow --rows=$@
+	-$(AIRFLOW)/bin/pytest -n 2 --dist loadfile tests/airflow --rows=$@
 
 build/rows/browser.json: $(BROWSER)/.ready $(SOURCES)
 	@rm -f $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +27,17 @@ settings.load_profile("assay")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rows", metavar="FILE", help="write the outcome of each test marked with row() to this file")
-    parser.addoption("--every-call", action="store_true", help="fail the disk at every call, not at some; for hours")
+    parser.addoption("--sweep", action="store_true", help="tests of faults try every place, not some; for hours")
     parser.addoption(
         "--postgres", type=Path, metavar="FOLDER", help="test on the server whose programs are in a folder"
     )
     parser.addoption("--storm", type=float, default=20.0, help="seconds of each storm over a database that is followed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are processors: one that waits for the disk leaves its processor to another."""
+    return max(1, len(os.sched_getaffinity(0)) * 3 // 2)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +60,12 @@ def _signals_are_heard() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def sweep(pytestconfig: pytest.Config) -> bool:
+    """Whether tests of faults are to try every place, and whole data, however long that takes."""
+    return bool(pytestconfig.getoption("--sweep"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -53,6 +54,8 @@ def stop_between_writes(process: Process, lake: Path) -> None:
     """Stop a process while it neither writes nor reads the catalog: all would wait for the lock of a stopped one."""
     for _ in range(100):
         process.send_signal(signal.SIGSTOP)
+        # The signal is under way until it has stopped: it might still take the lock.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         try:
             with closing(sqlite3.connect(lake / "catalog.db", timeout=0)) as catalog:
                 catalog.execute("begin exclusive")

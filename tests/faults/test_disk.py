@@ -16,13 +16,13 @@ from tests.faults.disk import Disk, End
 
 RUN = ("run", "orders", "--as-of", AS_OF, "--log", "none")
 SECOND = ROWS.replace("10.10", "11.10") + "4,spoilt,2024-11-03,many,2024-11-03 08:00:00\n5,new,2024-11-03,7,\n"
-STEPS = {"full": 1, "full once": 7, "broken once": 3, "short write": 5}
-"""Of the calls, every so many is made to fail by the slow tests; each of them with `--every-call`."""
+STEPS = {"full": 11, "full once": 23, "broken once": 17, "short write": 7}
+"""Of the calls, every so many is made to fail by the slow tests; each of them with `--sweep`."""
 LEAST = {"full": 300, "full once": 300, "broken once": 300, "short write": 50}
 """So many calls of a run can fail in each way, and more."""
 SAMPLES = 1
 """So many by the fast ones, of each kind."""
-PARTS = 4
+PARTS = 2
 BEYOND = 1_000_000
 """More calls than any run makes."""
 COUNTS = (
@@ -73,8 +73,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, disk: Disk) -> Project:
 
 
 @pytest.fixture
-def steps(pytestconfig: pytest.Config) -> Mapping[str, int]:
-    return dict.fromkeys(STEPS, 1) if pytestconfig.getoption("--every-call") else STEPS
+def steps(sweep: bool) -> Mapping[str, int]:
+    return dict.fromkeys(STEPS, 1) if sweep else STEPS
 
 
 def assert_all_or_nothing(project: Project, kind: str, number: int, *, new: bool) -> None:
@@ -121,6 +121,6 @@ def test_a_run_whose_disk_fails_at_any_call(
             assert_all_or_nothing(project, kind, number, new=new)
         except AssertionError as defect:
             defects.append(str(defect))
-    # What `make sweep-faults` shows.
+    # What `make sweep` shows.
     sys.stdout.write(f"{kind}: {len(cases)} of {calls} calls made to fail, {len(defects)} defects\n")
     assert defects == []

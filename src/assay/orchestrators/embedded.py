@@ -66,7 +66,7 @@ class Embedded:
             if plan.nothing_to_do:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(nothing_done(pipeline, plan, began))
-            if plan.surely_changes and not pipeline.databases:
+            if plan.surely_changes and not _waits_for_a_database(pipeline, plan):
                 self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
@@ -173,3 +173,8 @@ class Embedded:
     def _ended(self, result: RunResult) -> RunResult:
         self._tell(RunEnded(result))
         return result
+
+
+def _waits_for_a_database(pipeline: Pipeline, plan: Plan) -> bool:
+    """Whether a run waits for rows of a database, and can be warmed up meanwhile."""
+    return any(tables.keys() & plan.sources.keys() for tables in pipeline.databases.values())

@@ -32,8 +32,8 @@ _SETTINGS = {
     "lc_monetary": "C",
     "search_path": "pg_catalog",
 }
-_UNLIMITED = "select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'"
-"""Servers before 17 do not know it."""
+_UNLIMITED_FROM = 170_000
+"""Servers before 17 know no `transaction_timeout`."""
 
 Connection = psycopg.Connection[Any]
 
@@ -60,7 +60,8 @@ def connect(url: str, *, writes: bool = False) -> Connection:
         raise SourceError(
             f"{without_secrets(url)}: what it holds is no address of a database: postgresql://user@host/database."
         ) from None
-    connection.execute(_UNLIMITED)
+    if connection.info.server_version >= _UNLIMITED_FROM:
+        connection.execute("set transaction_timeout = 0")
     return connection
 
 
