@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ class SqliteCatalog(Catalog):
     def __init__(self, path: Path) -> None:
         """Open the catalog, which need not exist before `create`."""
         self.path = path
+        self._turn = threading.Lock()
+        """Threads wait for one another here: whom the database keeps waiting sleeps, up to a tenth of a second."""
         self._engine: Engine = create_engine(
             # A path may hold what a URL gives a meaning to, such as a question mark.
             URL.create("sqlite", database=str(path)),
@@ -81,6 +84,7 @@ class SqliteCatalog(Catalog):
     def write(self) -> Iterator[Connection]:
         """Open a transaction that no other writer can come between."""
         with (
+            self._turn,
             _named(self.path),
             self._engine.connect().execution_options(assay_write=True) as connection,
             connection.begin(),
