@@ -60,7 +60,7 @@ for number in range(1, runs + 1):
 
 
 def test_the_last_of_many_runs_is_as_cheap_as_the_tenth(tmp_path: Path, sweep: bool) -> None:
-    runs = 1_000 if sweep else 300
+    runs = 1_000 if sweep else 200
     command = [sys.executable, "-c", CODE, str(tmp_path), str(runs), str(EVERY)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=3600, check=False

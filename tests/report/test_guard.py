@@ -105,6 +105,18 @@ def test_a_signal_ends_a_query_that_is_at_work_too(project: Path) -> None:
         _until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
+def test_a_query_ends_with_a_server_that_is_killed(project: Path) -> None:
+    with served(project, "--query-seconds", str(SECONDS)) as pages:
+        pages.enter()
+        asking = threading.Thread(target=ask_in_vain, args=(pages, ENDLESS))
+        asking.start()
+        _until(lambda: len(_children(pages.process.pid)) == 2)
+        children = _children(pages.process.pid)
+        pages.process.kill()
+        asking.join()
+        _until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
 def test_a_browser_that_goes_ends_its_query(project: Path) -> None:
     with served(project, "--query-seconds", str(SECONDS)) as pages:
         pages.enter()

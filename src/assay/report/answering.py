@@ -8,10 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import resource
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,6 +57,7 @@ def main() -> None:
     if not told:
         return
     asked = Question(**json.loads(told))
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
     signal.alarm(int(asked.seconds) + 2)
     out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="replace", newline="")
     try:
@@ -68,6 +71,13 @@ def main() -> None:
         _tell(out, {"error": without_secrets(str(error))[:_ERROR_CHARACTERS]})
     except Exception as error:
         _tell(out, {"error": describe(error)[:_ERROR_CHARACTERS]})
+
+
+def _end_with_the_server() -> None:
+    """End this process, whatever it is at, when who has asked is gone: also one that was killed has left its pipe."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _answer(asked: Question, out: io.TextIOWrapper) -> None:

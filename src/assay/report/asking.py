@@ -91,8 +91,8 @@ class Desk:
         asked = Asked(process, self._places, deadline, self.seconds)
         question = Question(query, at, self.warehouse, form, self.seconds)
         if process.stdin is not None:
+            # It stays open: its end tells the process that nobody waits any more, also where the server was killed.
             process.stdin.write(f"{json.dumps(asdict(question))}\n".encode())
-            process.stdin.close()
         return asked
 
 
