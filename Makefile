@@ -9,6 +9,7 @@ PREFECT := build/prefect-env
 AIRFLOW := build/airflow-env
 BROWSER := build/browser-env
 PYTEST := $(BIN)/pytest -n auto
+FAULTS := $(PYTEST) --dist worksteal -m "faults and not dbt and not mutations"
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
 
@@ -96,13 +97,13 @@ test-postgres: $(READY) $(DBT)/.ready ## run the tests of databases on the serve
 	$(PYTEST) -m "not faults" --postgres $(POSTGRES) $(or $(ARGS),tests/warehouses/postgres tests/warehouses/test_shared_lake.py tests/sources/postgres tests/conformance tests/engines/dbt tests/pipelines/shop $(wildcard tests/pipelines/test_*postgres.py) tests/pipelines/test_table_fleet.py)
 
 test-faults: $(READY) ## run the tests that kill, interrupt and crowd runs, for some minutes
-	$(PYTEST) --dist worksteal -m "faults and not dbt and not mutations" $(or $(ARGS),--rows=build/rows/faults.json)
+	$(FAULTS) $(or $(ARGS),--rows=build/rows/faults.json)
 
 test-mutations: $(READY) ## change the code in ways that would lose or double data, one by one: tests must fail each time
 	$(PYTEST) -m mutations $(ARGS)
 
 sweep: $(READY) ## the tests of faults at every place, and on whole data: for hours (ARGS=tests/faults/test_disk.py chooses)
-	$(PYTEST) --dist worksteal -m "faults and not dbt and not mutations" -rP --sweep $(ARGS)
+	$(FAULTS) -rP --sweep $(ARGS)
 
 check: $(READY) ## formatting, lint, types, floors and locks
 	$(BIN)/ruff format --check .
@@ -156,7 +157,7 @@ build/rows/browser.json: $(BROWSER)/.ready $(SOURCES)
 
 build/rows/faults.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) --dist worksteal -m "faults and not dbt and not mutations" --rows=$@
+	-$(FAULTS) --rows=$@
 
 golden: $(READY) ## compare a run on the file DATA=... with the golden counts
 	@test -n "$(DATA)" || { echo "make golden: name the file: make golden DATA=bookings.csv.gz" >&2; exit 2; }

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgres", type=Path, metavar="FOLDER", help="test on the server whose programs are in a folder"
     )
-    parser.addoption("--storm", type=float, default=10.0, help="seconds of each storm over a database that is followed")
+    parser.addoption("--storm", type=float, default=20.0, help="seconds of each storm over a database that is followed")
 
 
 @pytest.hookimpl(optionalhook=True)

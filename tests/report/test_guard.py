@@ -10,6 +10,8 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 from subprocess import run as start
@@ -91,30 +93,30 @@ def test_a_signal_ends_the_command_and_frees_the_port(project: Path, number: sig
             taken.bind(("127.0.0.1", pages.port))
 
 
-def test_a_signal_ends_a_query_that_is_at_work_too(project: Path) -> None:
+@contextmanager
+def query_at_work(project: Path) -> Iterator[Served]:
+    """Serve pages of which a query without an end is asked; once they end, it must end too."""
     with served(project, "--query-seconds", str(SECONDS)) as pages:
         pages.enter()
         asking = threading.Thread(target=ask_in_vain, args=(pages, ENDLESS))
         asking.start()
         _until(lambda: len(_children(pages.process.pid)) == 2)
         children = _children(pages.process.pid)
+        yield pages
+        asking.join()
+        _until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
+def test_a_signal_ends_a_query_that_is_at_work_too(project: Path) -> None:
+    with query_at_work(project) as pages:
         pages.process.send_signal(signal.SIGINT)
         end = finished(pages.process)
         assert (end.returncode, end.stderr) == (0, "")
-        asking.join()
-        _until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
 def test_a_query_ends_with_a_server_that_is_killed(project: Path) -> None:
-    with served(project, "--query-seconds", str(SECONDS)) as pages:
-        pages.enter()
-        asking = threading.Thread(target=ask_in_vain, args=(pages, ENDLESS))
-        asking.start()
-        _until(lambda: len(_children(pages.process.pid)) == 2)
-        children = _children(pages.process.pid)
+    with query_at_work(project) as pages:
         pages.process.kill()
-        asking.join()
-        _until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
 def test_a_browser_that_goes_ends_its_query(project: Path) -> None:

@@ -138,7 +138,7 @@ step = st.one_of(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=st.lists(line, min_size=25, max_size=40), steps=st.lists(step, min_size=1, max_size=4))
 def test_narrowed_runs_leave_what_a_full_run_would(first: list[Line], steps: list[tuple[str, int, list[Line]]]) -> None:
     with TemporaryDirectory() as name:

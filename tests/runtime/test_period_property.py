@@ -69,7 +69,7 @@ def test_an_ordinary_run_completes_what_periods_left_out(
 
 
 @pytest.mark.faults
-@settings(max_examples=8, phases=PHASES)
+@settings(max_examples=25, phases=PHASES)
 @given(first=SALES, start=st.sampled_from([None, "2024-02"]), steps=STEPS)
 def test_an_ordinary_run_completes_what_periods_left_out_of_tables_of_every_kind(
     first: list[Sale], start: str | None, steps: list[tuple[str, Any]]
