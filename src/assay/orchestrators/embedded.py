@@ -19,6 +19,7 @@ from assay.orchestrators.heartbeat import heartbeat
 from assay.orchestrators.planning import current_plan
 from assay.orchestrators.results import nothing_done, result_of, settled
 from assay.orchestrators.stepping import run_steps
+from assay.runtime.databases import reads_database
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
 from assay.runtime.lanes import Lanes
@@ -66,7 +67,8 @@ class Embedded:
             if plan.nothing_to_do:
                 self._tell(RunStarted(pipeline.name, None, options.as_of, len(plan.steps)))
                 return self._ended(nothing_done(pipeline, plan, began))
-            if plan.surely_changes and not _waits_for_a_database(pipeline, plan):
+            # Whoever waits for a database is warmed up meanwhile.
+            if plan.surely_changes and not any(reads_database(pipeline, name) for name in plan.sources):
                 self.warehouse.warm_up()
             self.warehouse.make_room(shapes(pipeline, traced))
             asked = time.monotonic()
@@ -173,8 +175,3 @@ class Embedded:
     def _ended(self, result: RunResult) -> RunResult:
         self._tell(RunEnded(result))
         return result
-
-
-def _waits_for_a_database(pipeline: Pipeline, plan: Plan) -> bool:
-    """Whether a run waits for rows of a database, and can be warmed up meanwhile."""
-    return any(tables.keys() & plan.sources.keys() for tables in pipeline.databases.values())

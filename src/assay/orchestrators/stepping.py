@@ -7,10 +7,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from graphlib import TopologicalSorter
 
-from assay.model.database import PostgresTable
 from assay.model.dbt import DBT
 from assay.model.event import NodeEnded, NodeKind, NodeStarted, Observer
 from assay.model.run import NodeRun
+from assay.runtime.databases import reads_database
 from assay.runtime.execute import blocked, execute, skipped
 from assay.runtime.work import Work
 
@@ -34,7 +34,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                         _end(work, settled, nodes, tell)
                         sorter.done(name)
                     else:
-                        pool = reading if _reads_database(work, name) else computing
+                        pool = reading if reads_database(work.pipeline, name) else computing
                         running[pool.submit(_observed, work, name, tell)] = name
                 if running:
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -58,10 +58,6 @@ def _pools(work: Work) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]
         ThreadPoolExecutor(limit + limit + workers, thread_name_prefix="assay-read") as reading,
     ):
         yield computing, reading
-
-
-def _reads_database(work: Work, name: str) -> bool:
-    return isinstance(work.pipeline.sources.get(name), PostgresTable)
 
 
 def _ahead(work: Work, source: str) -> set[str]:
@@ -90,7 +86,7 @@ def _observed(work: Work, name: str, tell: Observer) -> NodeRun:
 
 def _lane(work: Work, name: str) -> AbstractContextManager[None]:
     """Wait for a place in the lane that a step begins in; what reads several tables has one for each of them."""
-    if not _reads_database(work, name):
+    if not reads_database(work.pipeline, name):
         return work.lanes.computing()
     return work.lanes.reading() if len(work.pipeline.together(name)) == 1 else nullcontext()
 

@@ -15,6 +15,11 @@ from assay.runtime.delivery import SourcePlan, plan_source
 from assay.runtime.trace import Traced
 
 
+def reads_database(pipeline: Pipeline, name: str) -> bool:
+    """Return whether a step waits for a database: of that name is a source that is a table of one."""
+    return isinstance(pipeline.sources.get(name), PostgresTable)
+
+
 def plan_sources(
     pipeline: Pipeline,
     names: Collection[str],

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from traceback import format_exception
 
-from assay.model.database import PostgresTable
 from assay.model.dbt import DBT
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.model.secrets import without_secrets
+from assay.runtime.databases import reads_database
 from assay.runtime.extract import extract
 from assay.runtime.plan import Plan
 from assay.runtime.retrying import tried
@@ -85,7 +85,7 @@ def blocked(work: Work, name: str, by: str) -> NodeRun:
 
 
 def _once(work: Work, name: str, attempt: int) -> NodeRun:
-    if isinstance(work.pipeline.sources.get(name), PostgresTable):
+    if reads_database(work.pipeline, name):
         return _follow(work, name, attempt)
     if name == DBT and work.pipeline.models:
         return _build(work, attempt)
