@@ -6,15 +6,12 @@ import json
 import os
 import signal
 import socket
-import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
-from subprocess import run as start
 from urllib.parse import urlsplit
 
 import pytest
@@ -154,19 +151,6 @@ def test_the_address_is_opened_in_a_browser_where_that_is_asked_for(project: Pat
 
 def test_a_port_that_is_taken_is_told_with_the_remedy(site: Served, project: Path) -> None:
     told(call("report", "--port", str(site.port), cwd=project), 2, f"127.0.0.1:{site.port}", "--port")
-
-
-def test_where_the_libraries_are_missing_the_command_tells_how_to_have_them(project: Path, tmp_path: Path) -> None:
-    here = Path(sysconfig.get_path("purelib"))
-    for entry in here.iterdir():
-        if not entry.name.startswith(("starlette", "jinja2", "uvicorn")):
-            (tmp_path / entry.name).symlink_to(entry)
-    source = Path(__file__).parents[2] / "src"
-    variables = {**os.environ, "PYTHONPATH": f"{source}:{tmp_path}"}
-    command = [sys.executable, "-S", "-m", "assay.cli.app"]
-    code = "from assay.cli.app import main; main(['report'])"
-    end = start([*command[:2], "-c", code], cwd=project, env=variables, text=True, capture_output=True, check=False)
-    assert (end.returncode, end.stderr) == (2, "assay: The pages need more libraries: pip install 'assay[report]'.\n")
 
 
 def _children(process: int) -> list[int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import click
 
 from assay import assembly
 from assay.cli import options
 from assay.cli.printing import put
 from assay.model.errors import UsageError
+from assay.model.extras import require
 from assay.observe.summary import aligned, counted
 
 
@@ -26,10 +25,7 @@ def prefect(as_json: bool) -> None:
     With them come two pools of workers, a limit of steps that read databases at once, and a rule that starts a flow
     run again whose process is gone.
     """
-    if find_spec("prefect") is None:
-        raise UsageError(
-            "Prefect is not installed here: pip install 'assay[prefect]', best in an environment of its own."
-        )
+    require("prefect", "Deploying to Prefect needs", "prefect")
     from assay.orchestrators.prefect.deploying import deploy as deployed
 
     settings = assembly.current_settings()

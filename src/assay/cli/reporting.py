@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from assay.cli import options
 from assay.cli.printing import put
-from assay.model.errors import UsageError
+from assay.model.extras import require
 
-_NEEDED = ("jinja2", "starlette", "uvicorn")
 _PORT = 4747
 
 
@@ -44,8 +42,7 @@ def report(
     The pages are served on this machine until Ctrl-C, and change nothing. The address that is printed holds a key,
     without which nobody sees them.
     """
-    if any(find_spec(each) is None for each in _NEEDED):
-        raise UsageError("The pages need more libraries: pip install 'assay[report]'.")
+    require("report", "The pages need", "jinja2", "starlette", "uvicorn")
     from assay.report import serving
 
     if out is not None:
