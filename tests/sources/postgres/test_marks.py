@@ -41,7 +41,7 @@ def test_a_table_that_was_read_long_ago_is_read_whole(
     shop: Shop, orders: PostgresTable, passed: int, whole: str | None
 ) -> None:
     with shop.connect() as connection:
-        table = catalog.look(connection, "orders")
+        table = catalog.look(connection, ["orders"])["orders"]
     known = Watermark("xmin", oid=table.oid, server="one", xid=5 * ROUND)
     why = modes.why_whole(orders, table, known, "one", 5 * ROUND + passed)
     assert (whole in why) if whole and why else why is whole

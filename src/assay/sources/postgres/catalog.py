@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
@@ -35,7 +36,7 @@ class ServerTable:
 
 
 _LOOK = sql.SQL("""
-select c.oid::bigint, c.relkind::text,
+select s.nspname, c.relname, c.oid::bigint, c.relkind::text,
   (select json_object_agg(a.attname, coalesce(
        (with recursive base(id, modifier) as (
           select typbasetype, typtypmod from pg_type where oid = a.atttypid and typtype = 'd' union all
@@ -55,36 +56,56 @@ select c.oid::bigint, c.relkind::text,
      from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisvalid)
 from pg_class c join pg_namespace s on s.oid = c.relnamespace
-where s.nspname = %s and c.relname = %s and c.relkind in ('r', 'p', 'm', 'v', 'f')
+where (s.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))
+  and c.relkind in ('r', 'p', 'm', 'v', 'f')
 """)
 
 
-def look(connection: Connection, relation: str) -> ServerTable:
-    """Return what the database says of a table; raises SourceError where there is none of that name."""
-    schema, name = parts_of(relation)
-    found = connection.execute(_LOOK, [schema, name]).fetchone()
-    if found is None:
-        known = connection.execute(
-            "select relname from pg_class c join pg_namespace s on s.oid = c.relnamespace "
-            "where s.nspname = %s and relkind in ('r', 'p', 'm', 'v', 'f')",
-            [schema],
-        ).fetchall()
-        hint = near_miss(name, [row[0] for row in known])
-        raise SourceError(f"{relation}: the database has no such table, or hides it from this role.{hint}")
-    oid, kind, columns, marks, key, indexed = found
-    return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
+def look(connection: Connection, relations: Collection[str]) -> dict[str, ServerTable]:
+    """Return what the database says of tables; raises SourceError where there is none of a name."""
+    names = {relation: parts_of(relation) for relation in relations}
+    schemas, tables = zip(*names.values(), strict=True)
+    rows = connection.execute(_LOOK, [list(schemas), list(tables)]).fetchall()
+    found = {(schema, name): _table(*told) for schema, name, *told in rows}
+    for relation, parts in names.items():
+        if parts not in found:
+            raise SourceError(_unknown(connection, relation))
+    return {relation: found[parts] for relation, parts in names.items()}
 
 
 def declared(connection: Connection, source: PostgresTable, known: tuple[str, ...]) -> ServerTable:
     """Return what the database says of a source's table, which was read with the columns that are known.
 
-    Raises SourceError where it cannot be read as it is declared: a column was never there, a type does not hold what is
-    there, or rows cannot be followed by the key.
+    Raises SourceError where it cannot be read as it is declared, as `check` does.
     """
-    table = look(connection, source.relation)
+    table = look(connection, [source.relation])[source.relation]
+    check(source, table, known)
+    return table
+
+
+def check(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> None:
+    """Raise SourceError where a table cannot be read as it is declared.
+
+    A column was never there, a type does not hold what is there, or rows cannot be followed by the key.
+    """
     _check_columns(source, table, known)
     _check_key(source, table)
-    return table
+
+
+def _table(oid: int, kind: str, columns: Any, marks: Any, key: Any, indexed: Any) -> ServerTable:
+    return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
+
+
+def _unknown(connection: Connection, relation: str) -> str:
+    """Return what is said of a table that is not there."""
+    schema, name = parts_of(relation)
+    known = connection.execute(
+        "select relname from pg_class c join pg_namespace s on s.oid = c.relnamespace "
+        "where s.nspname = %s and relkind in ('r', 'p', 'm', 'v', 'f')",
+        [schema],
+    ).fetchall()
+    hint = near_miss(name, [row[0] for row in known])
+    return f"{relation}: the database has no such table, or hides it from this role.{hint}"
 
 
 def missing_columns(source: PostgresTable, table: ServerTable) -> tuple[str, ...]:

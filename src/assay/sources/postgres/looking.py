@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -14,7 +14,7 @@ from assay.sources.postgres.connection import Connection, connect, explained
 from assay.sources.postgres.snapshot import check_primary, check_sees_all, identity
 from assay.sources.postgres.watermark import Watermark
 
-_RIGHTS = "select has_table_privilege(%(table)s, 'select'), row_security_active(%(table)s::regclass)"
+_RIGHTS = "select t, has_table_privilege(t, 'select'), row_security_active(t::regclass) from unnest(%s::text[]) t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +50,29 @@ def look_at(asked: Mapping[str, Asked]) -> dict[str, Looked]:
             if any(each.source.mode == "horizon" for each in asked.values()):
                 check_sees_all(connection)
             server = identity(connection)
-            return {name: _look_at(connection, each, server) for name, each in asked.items()}
+            relations = [each.source.relation for each in asked.values()]
+            tables = catalog.look(connection, relations)
+            for each in asked.values():
+                catalog.check(each.source, tables[each.source.relation], each.columns)
+            _check_readable(connection, relations)
+            return {name: Looked(_whole(each, tables[each.source.relation], server)) for name, each in asked.items()}
     except psycopg.Error as error:
         raise explained(url, error) from None
 
 
-def _look_at(connection: Connection, asked: Asked, server: str) -> Looked:
-    source = asked.source
-    table = catalog.declared(connection, source, asked.columns)
-    _check_readable(connection, source)
+def _whole(asked: Asked, table: catalog.ServerTable, server: str) -> str | None:
     known = Watermark.from_text(asked.watermark) if asked.watermark else None
-    return Looked(modes.why_whole(source, table, known, server, None))
+    return modes.why_whole(asked.source, table, known, server, None)
 
 
-def _check_readable(connection: Connection, source: PostgresTable) -> None:
-    row = connection.execute(_RIGHTS, {"table": quoted(*parts_of(source.relation))}).fetchone()
-    may_read, hides = row or (False, False)
-    if not may_read:
-        raise SourceError(
-            f"{source.relation}: the role may not read it: GRANT SELECT ON {source.relation} TO its_name."
-        )
-    if hides:
-        raise SourceError(
-            f"{source.relation}: its policies would hide rows from the role, and they would seem to be deleted; let "
-            "the role see all: ALTER ROLE its_name BYPASSRLS."
-        )
+def _check_readable(connection: Connection, relations: Collection[str]) -> None:
+    tables = {quoted(*parts_of(relation)): relation for relation in relations}
+    for name, may_read, hides in connection.execute(_RIGHTS, [list(tables)]):
+        relation = tables[name]
+        if not may_read:
+            raise SourceError(f"{relation}: the role may not read it: GRANT SELECT ON {relation} TO its_name.")
+        if hides:
+            raise SourceError(
+                f"{relation}: its policies would hide rows from the role, and they would seem to be deleted; let the "
+                "role see all: ALTER ROLE its_name BYPASSRLS."
+            )
