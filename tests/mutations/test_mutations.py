@@ -153,15 +153,15 @@ MUTATIONS = (
     Mutation(
         "slices move on without their data",
         "warehouses/publishing.py",
-        "            _move_files(connection, seq, manifest)\n",
-        "            pass\n",
+        "    _move_files(connection, seq, changed)\n",
+        "    pass\n",
         (PUBLISH,),
     ),
     Mutation(
         "data are published without their slices",
         "warehouses/publishing.py",
-        "            _move_slices(connection, seq, manifest)\n",
-        "            pass\n",
+        "    _move_slices(connection, seq, changed)\n",
+        "    pass\n",
         (PUBLISH,),
     ),
     Mutation(

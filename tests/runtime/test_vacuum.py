@@ -148,7 +148,7 @@ def test_what_a_failed_run_staged_stays_while_it_can_be_resumed_and_goes_when_an
     assert vacuum(shop, remove=False).kinds["leftover"].count > 0
     every = states(shop, 1, 3)
     left = assay.vacuum(shop.lake, remove=True, leftovers=True, settings=ONE)
-    assert {kind for kind, found in left.kinds.items() if found.count} == {"leftover"}
+    assert {kind for kind, found in left.kinds.items() if found.count} == {"leftover", "metadata"}
     assert (left.oldest, states(shop, 1, 3)) == (None, every)
     assert vacuum(shop).kinds["leftover"].count == 0
     assert shop.files() == referenced(shop)

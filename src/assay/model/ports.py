@@ -243,6 +243,9 @@ class Warehouse(Leases, Protocol):
     def damaged(self, files: Iterable[DataFile]) -> tuple[str, ...]:
         """Return those files that are not byte for byte as they were written; all of them are read."""
 
+    def prepare_ahead(self, run: int, datasets: Collection[str], state: State) -> None:
+        """Do now what `prepare` would do for what a run has staged, while others compute; it may be for nothing."""
+
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""
 

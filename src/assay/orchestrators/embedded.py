@@ -19,7 +19,7 @@ from assay.orchestrators.heartbeat import heartbeat
 from assay.orchestrators.planning import current_plan
 from assay.orchestrators.results import nothing_done, result_of, settled
 from assay.orchestrators.stepping import run_steps
-from assay.runtime.databases import reads_database
+from assay.runtime.databases import load_driver, reads_database
 from assay.runtime.fate import Follower
 from assay.runtime.functions import Functions
 from assay.runtime.lanes import Lanes
@@ -60,6 +60,7 @@ class Embedded:
 
         Raises UsageError for what is wrong before any table is computed, LeaseError where another run is at work.
         """
+        load_driver(pipeline)
         began = time.monotonic()
         pipeline, traced = self._learn(pipeline)
         for left in reversed(range(_REPLANS)):
@@ -86,6 +87,7 @@ class Embedded:
 
         Raises UsageError where there is no such run, or where what it staged does not belong to what there is now.
         """
+        load_driver(pipeline)
         began = time.monotonic()
         run = resumable(pipeline, self.warehouse.newest(pipeline.name))
         pipeline, traced = self._learn(pipeline.reading({n: path for n, path in run.plan["paths"].items() if path}))

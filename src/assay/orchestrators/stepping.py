@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from graphlib import TopologicalSorter
 
 from assay.model.dbt import DBT
@@ -22,7 +22,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
         reads[name] = {read for read in work.pipeline.reads_of(name) if read in work.plan.steps}
     sorter = TopologicalSorter(reads)
     sorter.prepare()
-    with _pools(work) as (computing, reading):
+    with _pools(work) as (computing, reading, ahead):
         running: dict[Future[NodeRun], str] = {}
         try:
             while sorter.is_active():
@@ -31,7 +31,7 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                         # It was read along with the first of its database, or built along with other models.
                         sorter.done(name)
                     elif (settled := kept.get(name) or _settled(work, name, reads[name], nodes)) is not None:
-                        _end(work, settled, nodes, tell)
+                        _end(work, settled, nodes, tell, ahead)
                         sorter.done(name)
                     else:
                         pool = reading if reads_database(work.pipeline, name) else computing
@@ -39,25 +39,27 @@ def run_steps(work: Work, nodes: dict[str, NodeRun], kept: Mapping[str, NodeRun]
                 if running:
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
-                        _end(work, future.result(), nodes, tell)
+                        _end(work, future.result(), nodes, tell, ahead)
                         sorter.done(running.pop(future))
         except BaseException:
-            for pool in (computing, reading):
+            for pool in (computing, reading, ahead):
                 pool.shutdown(wait=False, cancel_futures=True)
             work.engine.interrupt()
             raise
 
 
 @contextmanager
-def _pools(work: Work) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
-    """Open threads for steps that compute, and for those that read a database and then compute."""
+def _pools(work: Work) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Open threads for steps that compute, for those that read a database and then compute, and to prepare ahead."""
     workers, limit = work.settings.worker_count, work.settings.database_limit
     with (
+        closing(work.lanes.connections),
         ThreadPoolExecutor(workers, thread_name_prefix="assay") as computing,
         # As many as may read, as many whose rows wait to be computed on, and those that do that: a bound on the files.
         ThreadPoolExecutor(limit + limit + workers, thread_name_prefix="assay-read") as reading,
+        ThreadPoolExecutor(1, thread_name_prefix="assay-ahead") as ahead,
     ):
-        yield computing, reading
+        yield computing, reading, ahead
 
 
 def _ahead(work: Work, source: str) -> set[str]:
@@ -91,11 +93,14 @@ def _lane(work: Work, name: str) -> AbstractContextManager[None]:
     return work.lanes.reading() if len(work.pipeline.together(name)) == 1 else nullcontext()
 
 
-def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer) -> None:
+def _end(work: Work, node: NodeRun, nodes: dict[str, NodeRun], tell: Observer, ahead: ThreadPoolExecutor) -> None:
     for done in (*node.along, node):
         nodes[done.name] = done
-        if done.status in ("written", "computed"):
+        if done.status == "computed":
             work.warehouse.warm_up()
+        if done.status == "written":
+            # What is wrong there is told when the run prepares to publish, for which it is still wrong.
+            ahead.submit(work.warehouse.prepare_ahead, work.handle.id, [work.dataset(done.name)], work.plan.state)
         tell(NodeEnded(work.pipeline.name, work.handle.id, done, _kind(work, done.name)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,6 +19,12 @@ from assay.runtime.trace import Traced
 def reads_database(pipeline: Pipeline, name: str) -> bool:
     """Return whether a step waits for a database: of that name is a source that is a table of one."""
     return isinstance(pipeline.sources.get(name), PostgresTable)
+
+
+def load_driver(pipeline: Pipeline) -> None:
+    """Load what reads the pipeline's databases; raises UsageError where it is not installed."""
+    if pipeline.databases:
+        importlib.import_module("assay.sources.postgres.looking")
 
 
 def plan_sources(

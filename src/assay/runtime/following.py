@@ -17,7 +17,7 @@ from assay.runtime.brought import Errand
 from assay.runtime.mirroring import Mirrored, UntoldError, mirror
 from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
-from assay.sources.postgres.connection import cancel
+from assay.sources.postgres.connection import cancel, connect
 from assay.sources.postgres.log import Logged, read_log
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
@@ -70,7 +70,11 @@ def _read(
     rest = [name for name in asked if name not in logged.readings]
     if not rest:
         return dict(logged.readings)
-    with taken(database.url, horizon=any(table.mode == "horizon" for table in tables.values())) as snapshot:
+    horizon = any(table.mode == "horizon" for table in tables.values())
+    with (
+        work.lanes.connections.lent(database.url, partial(connect, database.url)) as connection,
+        taken(connection, database.url, horizon=horizon) as snapshot,
+    ):
         read = _side_by_side(
             rest, lambda name: _read_one(work, name, asked[name], snapshot, folder), work.settings.database_limit
         )

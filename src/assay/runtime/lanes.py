@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+from assay.runtime.kept import Kept
 from assay.settings import Settings
 
 Lane = Literal["reading", "computing"]
@@ -24,6 +25,8 @@ class Lanes:
         given: dict[Lane, int | None] = {"reading": reading, "computing": computing}
         self._places = {lane: threading.Semaphore(most) for lane, most in given.items() if most is not None}
         self._own = threading.local()
+        self.connections: Kept[Any] = Kept(reading or 0)
+        """Those that nobody reads by now, and that the next table of their database is read by."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, tuple_, update
 
 from assay.model.data import Manifest, TableMetadata
 from assay.model.errors import ConflictError, OwnerError, WarehouseError
+from assay.model.ledger import Ledger
 from assay.model.outcome import UnitRun
 from assay.model.ports import Publication
 from assay.model.run import NodeRun, RunHandle, RunResult
+from assay.model.source import Slice
 from assay.warehouses import lease, serial
 from assay.warehouses.control import (
     CHECKS,
@@ -27,6 +30,10 @@ from assay.warehouses.control import (
     UNDONE,
     VERSIONS,
 )
+
+_COUNTED = ("written", "unchanged", "computed", "failed")
+"""What a node is that has a ledger."""
+_PLAIN = ("returned", "rejected", "deduplicated", "written", "inserted", "updated", "unchanged", "deleted")
 
 
 def check_pointers(connection: Connection, publication: Publication) -> None:
@@ -48,47 +55,63 @@ def write_versions(
 ) -> int:
     """Move every pointer, with files and slices, and return the number of this publish."""
     seq = int(connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()) + 1
-    for dataset, manifest in publication.manifests.items():
-        if manifest.changed:
-            _check_one_schema(connection, manifest)
-            _insert_version(connection, handle.id, seq, manifest, metadata.get(dataset))
-            _move_pointer(connection, handle.id, publication.pipeline, manifest)
-            _move_files(connection, seq, manifest)
-            _move_slices(connection, seq, manifest)
-            _forget_undone(connection, manifest)
-        else:
-            # Equal content made in another way: the next run must know that this way was tried.
-            connection.execute(
-                update(VERSIONS)
-                .where(VERSIONS.c.dataset == dataset, VERSIONS.c.run == manifest.base)
-                .values(
-                    fingerprint=manifest.fingerprint,
-                    inputs=dict(manifest.inputs),
-                    as_of=manifest.as_of,
-                    key=list(manifest.key),
-                )
-            )
-            _move_watermarks(connection, manifest)
+    changed = [manifest for manifest in publication.manifests.values() if manifest.changed]
+    _check_one_schema(connection, changed)
+    _move_pointers(connection, handle.id, publication.pipeline, changed)
+    _move_files(connection, seq, changed)
+    _move_slices(connection, seq, changed)
+    _insert_versions(connection, handle.id, seq, changed, metadata)
+    _forget_undone(connection, changed)
+    for manifest in publication.manifests.values():
+        if not manifest.changed:
+            _mark_tried(connection, manifest)
     return seq
 
 
-def _check_one_schema(connection: Connection, manifest: Manifest) -> None:
+def _mark_tried(connection: Connection, manifest: Manifest) -> None:
+    """Record that equal content was made in another way: the next run must know that this way was tried."""
+    connection.execute(
+        update(VERSIONS)
+        .where(VERSIONS.c.dataset == manifest.dataset, VERSIONS.c.run == manifest.base)
+        .values(
+            fingerprint=manifest.fingerprint,
+            inputs=dict(manifest.inputs),
+            as_of=manifest.as_of,
+            key=list(manifest.key),
+        )
+    )
+    _move_watermarks(connection, manifest)
+
+
+def _check_one_schema(connection: Connection, manifests: Sequence[Manifest]) -> None:
     """Raise WarehouseError where a version would have files of other columns than its own: they are read by name."""
-    mine = (VERSIONS.c.dataset == manifest.dataset) & (VERSIONS.c.run == manifest.base)
-    base = connection.execute(select(VERSIONS.c.columns).where(mine)).scalar()
-    if base is None or base == manifest.schema.to_json():
-        return
-    kept = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None) & FILES.c.path.not_in(manifest.removed)
-    if connection.execute(select(func.count()).select_from(FILES).where(kept)).scalar_one():
-        raise WarehouseError(f"{manifest.dataset} has other columns than files that it keeps; please report it.")
+    query = select(VERSIONS.c.dataset, VERSIONS.c.columns).join(
+        DATASETS, (DATASETS.c.name == VERSIONS.c.dataset) & (DATASETS.c.version == VERSIONS.c.run)
+    )
+    bases = dict(_by_dataset(connection, query, VERSIONS, manifests))
+    for manifest in manifests:
+        if bases.get(manifest.dataset, columns := manifest.schema.to_json()) == columns:
+            continue
+        live = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None)
+        kept = select(func.count()).select_from(FILES).where(live, FILES.c.path.not_in(manifest.removed))
+        if connection.execute(kept).scalar_one():
+            raise WarehouseError(f"{manifest.dataset} has other columns than files that it keeps; please report it.")
 
 
-def _forget_undone(connection: Connection, manifest: Manifest) -> None:
+def _by_dataset(
+    connection: Connection, query: Select[Any], table: Table, manifests: Sequence[Manifest]
+) -> Sequence[Any]:
+    """Return the rows of a query that are of the manifests' datasets."""
+    return connection.execute(query.where(table.c.dataset.in_([manifest.dataset for manifest in manifests]))).all()
+
+
+def _forget_undone(connection: Connection, manifests: Sequence[Manifest]) -> None:
     """Forget that a delivery was undone, when it is published again because that was asked for."""
-    mine = UNDONE.c.dataset == manifest.dataset
-    undone = {(name, sha256) for name, sha256 in connection.execute(select(UNDONE.c.name, UNDONE.c.sha256).where(mine))}
-    for name, sha256 in undone & {(part.name, part.identity.sha256) for part in manifest.slices}:
-        connection.execute(delete(UNDONE).where(mine, UNDONE.c.name == name, UNDONE.c.sha256 == sha256))
+    again = {(m.dataset, part.name, part.identity.sha256) for m in manifests for part in m.slices}
+    key = (UNDONE.c.dataset, UNDONE.c.name, UNDONE.c.sha256)
+    undone = {tuple(row) for row in _by_dataset(connection, select(*key), UNDONE, manifests)}
+    for mine in undone & again:
+        connection.execute(delete(UNDONE).where(tuple_(*key) == mine))
 
 
 def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq: int | None) -> None:
@@ -97,8 +120,7 @@ def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq:
     for account in (LEDGER, CHECKS):
         # A run that was resumed has written one before.
         connection.execute(delete(account).where(account.c.run == handle.id))
-    for node in result.nodes.values():
-        _write_account(connection, handle.id, node)
+    _write_accounts(connection, handle.id, result.nodes.values())
     if result.ok:
         _forget_staged(connection, handle.id)
     connection.execute(
@@ -126,52 +148,65 @@ def write_node(connection: Connection, handle: RunHandle, node: NodeRun) -> None
         connection.execute(insert(QUARANTINE_FILES).values(run=handle.id, path=path, node=node.name))
 
 
-def _insert_version(
-    connection: Connection, run: int, seq: int, manifest: Manifest, metadata: TableMetadata | None
+def _insert_versions(
+    connection: Connection,
+    run: int,
+    seq: int,
+    manifests: Sequence[Manifest],
+    metadata: Mapping[str, TableMetadata],
 ) -> None:
-    kept = select(func.coalesce(func.sum(FILES.c.row_count), 0)).where(
-        FILES.c.dataset == manifest.dataset, FILES.c.removed_seq.is_(None), FILES.c.path.not_in(manifest.removed)
-    )
-    rows = int(connection.execute(kept).scalar_one()) + sum(file.rows for file in manifest.added)
-    connection.execute(
-        insert(VERSIONS).values(
-            dataset=manifest.dataset,
-            run=run,
-            seq=seq,
-            columns=manifest.schema.to_json(),
-            next_field_id=manifest.next_field_id,
-            partition_by=list(manifest.partition_by),
-            row_count=rows,
-            fingerprint=manifest.fingerprint,
-            inputs=dict(manifest.inputs),
-            as_of=manifest.as_of,
-            metadata_location=metadata.location if metadata else None,
-            metadata_files=list(metadata.files) if metadata else [],
-            key=list(manifest.key),
-            stamps=manifest.stamps,
-        )
-    )
+    """Insert the versions of datasets whose files have been moved."""
+    counted = select(FILES.c.dataset, func.sum(FILES.c.row_count)).where(FILES.c.removed_seq.is_(None))
+    rows = dict(_by_dataset(connection, counted.group_by(FILES.c.dataset), FILES, manifests))
+    new = [
+        {
+            "dataset": manifest.dataset,
+            "run": run,
+            "seq": seq,
+            "columns": manifest.schema.to_json(),
+            "next_field_id": manifest.next_field_id,
+            "partition_by": list(manifest.partition_by),
+            "row_count": int(rows.get(manifest.dataset, 0)),
+            "fingerprint": manifest.fingerprint,
+            "inputs": dict(manifest.inputs),
+            "as_of": manifest.as_of,
+            "metadata_location": told.location if (told := metadata.get(manifest.dataset)) else None,
+            "metadata_files": list(told.files) if told else [],
+            "key": list(manifest.key),
+            "stamps": manifest.stamps,
+        }
+        for manifest in manifests
+    ]
+    _insert_all(connection, VERSIONS, new)
 
 
-def _move_pointer(connection: Connection, run: int, pipeline: str, manifest: Manifest) -> None:
-    if manifest.base is None:
-        connection.execute(insert(DATASETS).values(name=manifest.dataset, pipeline=pipeline, version=run))
-        return
-    stands = (DATASETS.c.name == manifest.dataset) & (DATASETS.c.version == manifest.base)
-    if connection.execute(update(DATASETS).where(stands).values(version=run)).rowcount != 1:
-        raise ConflictError(f"{manifest.dataset} was published by another run in the meantime.")
+def _insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
 
 
-def _move_files(connection: Connection, seq: int, manifest: Manifest) -> None:
-    if manifest.removed:
-        live = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None)
-        gone = connection.execute(
-            update(FILES).where(live, FILES.c.path.in_(manifest.removed)).values(removed_seq=seq)
-        ).rowcount
-        if gone != len(manifest.removed):
-            raise ConflictError(f"{manifest.dataset} has lost files that this run meant to replace.")
-    if manifest.added:
-        connection.execute(insert(FILES), [_file_row(manifest.dataset, file, seq) for file in manifest.added])
+def _move_pointers(connection: Connection, run: int, pipeline: str, manifests: Sequence[Manifest]) -> None:
+    new = [{"name": m.dataset, "pipeline": pipeline, "version": run} for m in manifests if m.base is None]
+    _insert_all(connection, DATASETS, new)
+    for manifest in manifests:
+        stands = (DATASETS.c.name == manifest.dataset) & (DATASETS.c.version == manifest.base)
+        if (
+            manifest.base is not None
+            and connection.execute(update(DATASETS).where(stands).values(version=run)).rowcount != 1
+        ):
+            raise ConflictError(f"{manifest.dataset} was published by another run in the meantime.")
+
+
+def _move_files(connection: Connection, seq: int, manifests: Sequence[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest.removed:
+            live = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None)
+            gone = connection.execute(
+                update(FILES).where(live, FILES.c.path.in_(manifest.removed)).values(removed_seq=seq)
+            ).rowcount
+            if gone != len(manifest.removed):
+                raise ConflictError(f"{manifest.dataset} has lost files that this run meant to replace.")
+    _insert_all(connection, FILES, [_file_row(m.dataset, file, seq) for m in manifests for file in m.added])
 
 
 def _file_row(dataset: str, file: Any, seq: int) -> dict[str, Any]:
@@ -187,16 +222,20 @@ def _file_row(dataset: str, file: Any, seq: int) -> dict[str, Any]:
     }
 
 
-def _move_slices(connection: Connection, seq: int, manifest: Manifest) -> None:
-    live = (SLICES.c.dataset == manifest.dataset) & SLICES.c.removed_seq.is_(None)
-    now = {row["name"]: serial.slice_from_row(row) for row in connection.execute(select(SLICES).where(live)).mappings()}
-    after = {part.name: part for part in manifest.slices}
-    gone = [name for name, part in now.items() if after.get(name) != part]
-    if gone:
-        connection.execute(update(SLICES).where(live, SLICES.c.name.in_(gone)).values(removed_seq=seq))
-    new = [serial.slice_to_row(manifest.dataset, part, seq) for part in after.values() if now.get(part.name) != part]
-    if new:
-        connection.execute(insert(SLICES), new)
+def _move_slices(connection: Connection, seq: int, manifests: Sequence[Manifest]) -> None:
+    standing = select(SLICES).where(SLICES.c.removed_seq.is_(None))
+    now: dict[str, dict[str, Slice]] = defaultdict(dict)
+    for row in _by_dataset(connection, standing, SLICES, manifests):
+        now[row.dataset][row.name] = serial.slice_from_row(row._mapping)
+    new = []
+    for manifest in manifests:
+        before, after = now[manifest.dataset], {part.name: part for part in manifest.slices}
+        if gone := [name for name, part in before.items() if after.get(name) != part]:
+            live = (SLICES.c.dataset == manifest.dataset) & SLICES.c.removed_seq.is_(None)
+            connection.execute(update(SLICES).where(live, SLICES.c.name.in_(gone)).values(removed_seq=seq))
+        came = [part for part in after.values() if before.get(part.name) != part]
+        new += [serial.slice_to_row(manifest.dataset, part, seq) for part in came]
+    _insert_all(connection, SLICES, new)
 
 
 def _move_watermarks(connection: Connection, manifest: Manifest) -> None:
@@ -219,29 +258,27 @@ def write_step(connection: Connection, handle: RunHandle, step: NodeRun | UnitRu
         connection.execute(insert(NODES).values(run=handle.id, node=step.name, **values))
 
 
-def _write_account(connection: Connection, run: int, node: NodeRun) -> None:
-    ledger = node.ledger
-    lines = [("read", name, rows) for name, rows in ledger.read.items()]
-    lines += [("filtered", reason, rows) for reason, rows in ledger.filtered.items()]
-    plain = ("returned", "rejected", "deduplicated", "written", "inserted", "updated", "unchanged", "deleted")
-    lines += [(line, "", getattr(ledger, line)) for line in plain]
-    if node.status in ("written", "unchanged", "computed", "failed") and node.attempts:
-        connection.execute(
-            insert(LEDGER),
-            [{"run": run, "node": node.name, "line": a, "name": b, "row_count": c} for a, b, c in lines],
-        )
-    if node.verdicts:
-        connection.execute(
-            insert(CHECKS),
-            [
-                {
-                    "run": run,
-                    "node": node.name,
-                    "name": v.check,
-                    "action": v.action,
-                    "broken": v.broken,
-                    "detail": v.detail,
-                }
-                for v in node.verdicts
-            ],
-        )
+def _write_accounts(connection: Connection, run: int, nodes: Collection[NodeRun]) -> None:
+    counted = [node for node in nodes if node.attempts and node.status in _COUNTED]
+    lines = [(node.name, *line) for node in counted for line in _lines(node.ledger)]
+    _insert_all(
+        connection,
+        LEDGER,
+        [{"run": run, "node": node, "line": a, "name": b, "row_count": c} for node, a, b, c in lines],
+    )
+    judged = [(node.name, verdict) for node in nodes for verdict in node.verdicts]
+    _insert_all(
+        connection,
+        CHECKS,
+        [
+            {"run": run, "node": node, "name": v.check, "action": v.action, "broken": v.broken, "detail": v.detail}
+            for node, v in judged
+        ],
+    )
+
+
+def _lines(ledger: Ledger) -> list[tuple[str, str, int]]:
+    """Return the lines of a ledger: what it counts, of which input or reason, and how many rows."""
+    read = [("read", name, rows) for name, rows in ledger.read.items()]
+    filtered = [("filtered", reason, rows) for reason, rows in ledger.filtered.items()]
+    return [*read, *filtered, *((line, "", getattr(ledger, line)) for line in _PLAIN)]

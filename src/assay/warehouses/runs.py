@@ -14,7 +14,7 @@ from assay.model.data import Manifest
 from assay.model.errors import describe
 from assay.model.outcome import UnitRun
 from assay.model.past import PastRun, RecordedRun, Undone
-from assay.model.published import Life, Rows
+from assay.model.published import Life, Rows, State
 from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
 from assay.warehouses.control import MANIFESTS, RUNS
@@ -83,6 +83,10 @@ class RunRecords(WrittenFiles, LeasedRuns):
                     for manifest in manifests
                 ]
                 connection.execute(MANIFESTS.insert(), rows)
+                recorded = {(handle.id, manifest.dataset): manifest for manifest in manifests}
+            else:
+                recorded = {}
+        self._staged |= recorded
 
     def record_node(self, handle: RunHandle, node: NodeRun) -> None:
         """Record what a node did, also when it failed."""
@@ -107,6 +111,9 @@ class RunRecords(WrittenFiles, LeasedRuns):
             found = reading.read_manifests(connection, run, datasets)
         self._staged |= {(run, dataset): manifest for dataset, manifest in found.items()}
         return found
+
+    def prepare_ahead(self, run: int, datasets: Collection[str], state: State) -> None:
+        """Do nothing, unless a warehouse has something to prepare."""
 
     def undo(self, run: int | None, *, patience: float) -> Undone:
         """Bring back what stood before a run and all later ones of its pipeline: of the newest, without a number."""

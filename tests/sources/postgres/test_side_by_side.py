@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 
+import psycopg
 import pytest
 
 import assay
 from assay import Pipeline, RunResult, Workflow, postgres, relation
 from assay.model.event import Event, NodeEnded
+from assay.runtime.kept import Kept
 from assay.settings import Settings
+from assay.sources.postgres.connection import Connection, connect
 from tests.sources.postgres.shop import DAY, Shop
 
 ONE_WORKER = Settings(workers=1, database_limit=2)
@@ -83,6 +87,42 @@ def test_pipelines_that_run_side_by_side_keep_to_one_limit(shop: Shop, workers: 
     assert found.ok
     with assay.connect(shop.lake) as lake:
         assert [lake.execute(f"select count(*) from raw.{name}").fetchone() for name in TABLES] == [(2,)] * 6
+
+
+def test_tables_that_are_read_apart_are_read_by_the_connections_that_others_have_left(shop: Shop) -> None:
+    settings, everything = Settings(workers=1, database_limit=2), part_of(shop, "everything", TABLES)
+    with ThreadPoolExecutor(1) as pool, locked(shop, *TABLES[4:]):
+        with locked(shop, *TABLES[:2]):
+            running = pool.submit(assay.run, everything, warehouse=shop.lake, settings=settings, as_of=DAY)
+            first = readers(shop)
+        shop.wait_for(f"select 1 {COPIES} and query ~ 'part_[56]' having count(*) = 2")
+        assert readers(shop).keys() == first.keys(), "each table was let in anew"
+    assert running.result().ok
+    shop.wait_for(f"select 1 {READERS} having count(*) = 0")
+
+
+def test_connections_that_broke_while_nobody_used_them_are_not_lent_one_after_the_other(shop: Shop) -> None:
+    def pid(connection: Connection) -> int:
+        (found,) = connection.execute("select pg_backend_pid()").fetchone() or (0,)
+        return int(found)
+
+    kept: Kept[Connection] = Kept(2)
+    anew = partial(connect, shop.url)
+    with closing(kept):
+        with kept.lent(shop.url, anew) as one, kept.lent(shop.url, anew) as other:
+            both = [pid(one), pid(other)]
+        with shop.connect() as connection:
+            connection.execute("select pg_terminate_backend(pid, 9999) from unnest(%s::int[]) pid", [both])
+        with pytest.raises(psycopg.OperationalError), kept.lent(shop.url, anew) as broken:
+            pid(broken)
+        with kept.lent(shop.url, anew) as mended:
+            last = pid(mended)
+        with kept.lent(shop.url, anew) as again:
+            assert pid(again) == last
+        with kept.lent("another address", anew) as elsewhere:
+            assert pid(elsewhere) != last
+        assert again.closed
+    assert elsewhere.closed
 
 
 def test_a_reading_that_fails_gives_its_place_to_the_next(shop: Shop) -> None:

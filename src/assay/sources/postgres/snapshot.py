@@ -65,18 +65,17 @@ class Snapshot:
 
 
 @contextmanager
-def taken(url: str, *, horizon: bool) -> Iterator[Snapshot]:
+def taken(connection: Connection, url: str, *, horizon: bool) -> Iterator[Snapshot]:
     """Take a snapshot; raises SourceError where its horizon is asked for and cannot be known."""
-    with connect(url) as connection:
-        stamp = _horizon(connection) if horizon else None
-        connection.execute("begin isolation level repeatable read, read only")
-        found = connection.execute(
-            "select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-        ).fetchone()
-        assert found is not None
-        with ExitStack() as opened:
-            yield Snapshot(url, found[0], found[1], stamp, identity(connection), [connection], opened)
-        connection.execute("commit")
+    stamp = _horizon(connection) if horizon else None
+    connection.execute("begin isolation level repeatable read, read only")
+    found = connection.execute(
+        "select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    ).fetchone()
+    assert found is not None
+    with ExitStack() as opened:
+        yield Snapshot(url, found[0], found[1], stamp, identity(connection), [connection], opened)
+    connection.execute("commit")
 
 
 def identity(connection: Connection) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, select, update
@@ -84,6 +85,15 @@ def make_tables(connection: Connection) -> None:
         connection.execute(insert(control.FORMATS).values(format=control.FORMAT))
 
 
+def swap_pointers(connection: Connection, locations: Mapping[str, tuple[str | None, str]]) -> None:
+    """Point tables, by "namespace.table", from where they pointed at new metadata; raises ConflictError as below."""
+    for namespace in sorted({name.partition(".")[0] for name in locations}):
+        _add_namespace(connection, namespace)
+    for name, (base, location) in locations.items():
+        namespace, _, table = name.partition(".")
+        swap_pointer(connection, namespace, table, base, location)
+
+
 def swap_pointer(connection: Connection, namespace: str, table: str, base: str | None, location: str) -> None:
     """Point a table at new metadata, where it still points at the base; else raise ConflictError."""
     if base is None:
@@ -112,7 +122,7 @@ def drop_pointer(connection: Connection, namespace: str, table: str, base: str) 
         raise ConflictError(f"{namespace}.{table} was changed by another program in the meantime.")
 
 
-def add_namespace(connection: Connection, namespace: str) -> None:
+def _add_namespace(connection: Connection, namespace: str) -> None:
     """Make a namespace known, where it is not yet."""
     mine = (NAMESPACES.c.catalog_name == NAME) & (NAMESPACES.c.namespace == namespace)
     if connection.execute(select(NAMESPACES.c.namespace).where(mine)).first() is None:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
-import sys
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata, is_table
-from assay.model.errors import AssayError, WarehouseError, describe
+from assay.model.data import TEMPORARY, DataFile, Manifest, TableMetadata
+from assay.model.errors import WarehouseError
 from assay.model.ports import Publication
 from assay.model.published import Opened, State, TableShape, Verified
 from assay.model.run import RunHandle
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import layout, lease, publishing, readers, reading, undoing
 from assay.warehouses.iceberg import durable, ownership, restoring
-from assay.warehouses.iceberg.catalog import Catalog, add_namespace, pointers, swap_pointer
-from assay.warehouses.iceberg.change import TableChange
+from assay.warehouses.iceberg.catalog import Catalog, pointers, swap_pointers
 from assay.warehouses.iceberg.missing import damaged, missing, verified
 from assay.warehouses.iceberg.sqlite import FILE, SqliteCatalog
+from assay.warehouses.iceberg.staging import Staging, location, warm_up
 from assay.warehouses.iceberg.vacuum import vacuum
 from assay.warehouses.runs import RunRecords
-
-_METADATA_MODULE = "assay.warehouses.iceberg.metadata"
 
 
 class IcebergWarehouse(RunRecords):
@@ -51,6 +47,7 @@ class IcebergWarehouse(RunRecords):
         """
         super().__init__(root.absolute(), lease_seconds)
         self.url = str(root)
+        self._staging = Staging(self.root)
         self._catalog = catalog or SqliteCatalog(self._root / FILE)
         # A catalog without tables is that of a run killed while it made the lake.
         self._made = self._catalog.is_made()
@@ -110,6 +107,10 @@ class IcebergWarehouse(RunRecords):
         durable.fsync_files([path], self.root)
         return path
 
+    def prepare_ahead(self, run: int, datasets: Collection[str], state: State) -> None:
+        """Write the metadata of tables that are staged; if they are not published, a vacuum removes it."""
+        self._staging.write_ahead(run, self.manifests(run, datasets).values(), state)
+
     def prepare(self, run: int, manifests: Mapping[str, Manifest], state: State) -> Mapping[str, TableMetadata]:
         """Make durable all that a publish refers to, and return the metadata of each table."""
         ownership.refuse_moved(self.root, state)
@@ -118,8 +119,8 @@ class IcebergWarehouse(RunRecords):
             # Rows that the ledger calls rejected must be there as surely as those it calls written.
             rejected = reading.read_quarantined(connection, run)
         added = [*(file.path for manifest in changed for file in manifest.added), *rejected]
-        staged = {table.dataset: _stage(self.root, run, table, state) for table in changed if is_table(table.dataset)}
-        new = [path for _, written in staged.values() for path in written]
+        staged = self._staging.written(run, changed, state)
+        new = chain.from_iterable(written for _, written in staged.values())
         durable.fsync_files([*(f"{self.root}/{path}" for path in added), *new], self.root)
         return {dataset: metadata for dataset, (metadata, _) in staged.items()}
 
@@ -131,10 +132,7 @@ class IcebergWarehouse(RunRecords):
             # Who was taken over, or has published and lost the answer, is told that, and of no conflict with another.
             lease.check(connection, handle)
             publishing.check_pointers(connection, publication)
-            for dataset, metadata in prepared.items():
-                namespace, _, table = dataset.partition(".")
-                add_namespace(connection, namespace)
-                swap_pointer(connection, namespace, table, _location(state, dataset), metadata.location)
+            swap_pointers(connection, {name: (location(state, name), new.location) for name, new in prepared.items()})
             seq = publishing.write_versions(connection, handle, publication, prepared)
             publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
 
@@ -154,10 +152,7 @@ class IcebergWarehouse(RunRecords):
 
     def warm_up(self) -> None:
         """Import pyiceberg in the background: it takes as long as computing a small lake."""
-        if _METADATA_MODULE in sys.modules:
-            return
-        # Python waits for it at its end: one broken off in the libraries' own code takes the process down with it.
-        threading.Thread(target=importlib.import_module, args=(_METADATA_MODULE,)).start()
+        warm_up()
 
     def _write_undo(
         self, connection: Connection, handle: RunHandle, undone: undoing.UndoneRuns
@@ -179,36 +174,3 @@ class IcebergWarehouse(RunRecords):
         """Return whether the lake is there; another process may have made it since this was opened."""
         self._made = self._made or self._catalog.is_made()
         return self._made
-
-
-def _stage(root: str, run: int, manifest: Manifest, state: State) -> tuple[TableMetadata, list[str]]:
-    """Write a table's metadata, and return it with the paths of the files that are new."""
-    metadata = importlib.import_module(_METADATA_MODULE)
-    change = TableChange(
-        location=f"{root}/{layout.table_folder(manifest.dataset)}",
-        base=_location(state, manifest.dataset),
-        schema=manifest.schema,
-        partition_by=manifest.partition_by,
-        added=manifest.added,
-        removed=manifest.removed,
-        run=run,
-    )
-    try:
-        staged: tuple[TableMetadata, list[str]] = metadata.stage_metadata(root, change)
-        return staged
-    except AssayError:
-        raise
-    except OSError as error:
-        why = error.strerror or str(error)
-        place = error.filename or f"{change.location}/metadata"
-        raise WarehouseError(f"{place}: metadata cannot be read and written anew: {why}.") from error
-    except Exception as error:
-        # pyiceberg has a different error for each way in which a file can be damaged.
-        raise WarehouseError(
-            f"{change.base}: it, or a manifest that it names, is damaged: {describe(error)}. Restore it from a copy."
-        ) from error
-
-
-def _location(state: State, dataset: str) -> str | None:
-    version = state.versions.get(dataset)
-    return version.metadata_location if version else None
