@@ -9,6 +9,8 @@ PREFECT := build/prefect-env
 AIRFLOW := build/airflow-env
 BROWSER := build/browser-env
 PYTEST := $(BIN)/pytest -n auto
+SUITES := core commands docs pipelines database
+SUITE = $(PYTEST) -m "$(1) and not faults and not dbt" $(or $(ARGS),--rows=build/rows/$(1).json)
 FAULTS := $(PYTEST) --dist worksteal -m "faults and not dbt and not mutations"
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
@@ -18,10 +20,10 @@ RETAIL := --warehouse postgresql:build/retail/server $(foreach name,customers pr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults test-mutations sweep check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
+.PHONY: help setup demo demo-retail demo-shop demo-fleet test test-commands test-database test-pipelines test-docs test-pandas setup-dbt test-dbt test-postgres setup-prefect test-prefect setup-airflow test-airflow test-browser test-faults test-mutations sweep check scan lint format docs rows golden bench bench-large bench-retail bench-sync bench-shop bench-fleet lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^### / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment in .venv (PYTHON=... names the interpreter)
 	@echo "$(VENV) is ready: $$($(BIN)/python --version)"
@@ -45,8 +47,20 @@ demo-shop: $(READY) $(DBT)/.ready ## run the shop with its dbt project: source a
 demo-fleet: $(READY) ## run the fleet of tables in phases, with one that fails: source and target on servers of their own, in build/fleet
 	$(BIN)/python -m tools.demo_fleet
 
-test: $(READY) ## run the tests (ARGS="-k merge" chooses some)
-	$(PYTEST) -m "not faults and not dbt" $(or $(ARGS),--rows=build/rows/test.json)
+test: $(READY) ## run the tests of the library (ARGS="-k merge" chooses some)
+	$(call SUITE,core)
+
+test-commands: $(READY) ## run the tests of whole commands, as people type them
+	$(call SUITE,commands)
+
+test-database: $(READY) ## run the tests that need a server of PostgreSQL, which they start and stop
+	$(call SUITE,database)
+
+test-pipelines: $(READY) ## run the tests of the pipelines that are brought along
+	$(call SUITE,pipelines)
+
+test-docs: $(READY) ## run what the documentation and the README files show
+	$(call SUITE,docs)
 
 test-pandas: $(PANDAS)/.ready ## run the tests that need pandas, in an environment that has it
 	$(PANDAS)/bin/pytest tests/pandas $(or $(ARGS),--rows=build/rows/pandas.json)
@@ -128,12 +142,12 @@ $(DOCS)/.ready: requirements-docs.lock tools/setup.sh
 	@tools/setup.sh $(DOCS) requirements-docs.lock
 	@touch $@
 
-rows: build/rows/test.json build/rows/pandas.json build/rows/dbt.json build/rows/prefect.json build/rows/airflow.json build/rows/browser.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
+rows: $(SUITES:%=build/rows/%.json) build/rows/pandas.json build/rows/dbt.json build/rows/prefect.json build/rows/airflow.json build/rows/browser.json build/rows/faults.json ## show which rows of the feature table are proven by tests; fails where one called done is not
 	@$(BIN)/python tools/rows.py $^
 
-build/rows/test.json: $(READY) $(SOURCES)
+$(SUITES:%=build/rows/%.json): build/rows/%.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) -m "not faults and not dbt" --rows=$@
+	-$(PYTEST) -m "$* and not faults and not dbt" --rows=$@
 
 build/rows/pandas.json: $(PANDAS)/.ready $(SOURCES)
 	@rm -f $@

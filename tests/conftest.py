@@ -21,6 +21,9 @@ from assay.warehouses.postgres.server.embedded import embedded
 _NEEDS = {"airflow": "airflow", "browser": "selenium", "pandas": "pandas", "prefect": "prefect"}
 collect_ignore = [folder for folder, module in _NEEDS.items() if find_spec(module) is None]
 
+_SUITES = ("commands", "docs", "pipelines")
+"""Folders whose tests have targets of their own: each is minutes of work."""
+
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")
 
@@ -46,11 +49,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RowsReport(Path(target)))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        item.add_marker(_suite(item))
         ids = [row for mark in item.iter_markers("row") for row in mark.args]
         if ids:
             item.user_properties.append(("rows", ids))  # travels with the report from xdist's workers
+
+
+def _suite(item: pytest.Item) -> str:
+    """Return the target of `make` that a test is run by, unless a mark of its own says another."""
+    folder, _, rest = item.nodeid.removeprefix("tests/").partition("/")
+    servers = {"postgres_server", "logical_server"} & set(getattr(item, "fixturenames", ()))
+    if servers or "postgres" in rest or "shared_lake" in rest:
+        return "database"
+    return folder if folder in _SUITES else "core"
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 PIPELINE, FROM_PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[:2]
 ASSAY = Path(sys.executable).parent / "assay"
 HEADER = "order_id,customer_id,ordered_on,amount,updated_at"

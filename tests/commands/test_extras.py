@@ -34,7 +34,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.startswith(("starlette", "jinja2", "uvicorn", "psycopg", "pgpq", "prefect")):
             (folder / entry.name).symlink_to(entry)
-    source = Path(__file__).parents[1] / "src"
+    source = Path(__file__).parents[2] / "src"
     return {**os.environ, "PYTHONPATH": f"{source}:{folder}", "SHOP_URL": ADDRESS}
 
 
