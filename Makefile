@@ -50,7 +50,7 @@ demo-fleet: $(READY) ## run the fleet of tables in phases, with one that fails: 
 test: $(READY) ## run the tests of the library (ARGS="-k merge" chooses some)
 	$(call SUITE,core)
 
-test-commands: $(READY) ## run the tests of whole commands, as people type them
+test-commands: $(READY) ## run the tests of whole commands as people type them, with pages and proofs
 	$(call SUITE,commands)
 
 test-database: $(READY) ## run the tests that need a server of PostgreSQL, which they start and stop

@@ -21,8 +21,11 @@ from assay.warehouses.postgres.server.embedded import embedded
 _NEEDS = {"airflow": "airflow", "browser": "selenium", "pandas": "pandas", "prefect": "prefect"}
 collect_ignore = [folder for folder, module in _NEEDS.items() if find_spec(module) is None]
 
-_SUITES = ("commands", "docs", "pipelines")
-"""Folders whose tests have targets of their own: each is minutes of work."""
+_SUITES = dict.fromkeys(("commands", "proof", "report"), "commands") | {
+    "docs": "docs",
+    "pipelines": "pipelines",
+}
+"""Folders whose tests are no part of `make test`, which would take too long, and the target that runs them."""
 
 settings.register_profile("assay", deadline=None, print_blob=True)
 settings.load_profile("assay")
@@ -64,7 +67,7 @@ def _suite(item: pytest.Item) -> str:
     servers = {"postgres_server", "logical_server"} & set(getattr(item, "fixturenames", ()))
     if servers or "postgres" in rest or "shared_lake" in rest:
         return "database"
-    return folder if folder in _SUITES else "core"
+    return _SUITES.get(folder, "core")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What the README files tell people to type works; the README's own pipeline has tests/commands/test_own_pipeline.py."""
+"""What the README files tell people to type works; commands/test_own_pipeline.py is about the pipeline they show."""
 
 from __future__ import annotations
 
