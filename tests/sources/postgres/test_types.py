@@ -229,3 +229,20 @@ def test_a_row_that_is_mended_or_deleted_in_the_database_leaves_the_quarantine(s
     shop.execute("update orders set due = '-infinity' where id = 10")
     shop.run()
     assert (standing(), len(shop.here())) == ([10, 22], 90)
+
+
+@pytest.mark.parametrize("columns", [{"one": "VARCHAR"}, {"one": "VARCHAR", "other": "BIGINT"}], ids=["one", "two"])
+def test_rows_of_nothing_but_nulls_are_rows(shop: Shop, columns: dict[str, str]) -> None:
+    shop.execute("create table hollow (one text, other bigint)", "insert into hollow values (null, null), (null, null)")
+    shop.execute("insert into hollow values ('', null)")
+    sources = postgres(shop.url, mode="full", tables={"raw_hollow": relation("hollow", columns=columns, publish=True)})
+    pipeline = Pipeline("hollow", tables=[], layers=["raw"], sources=sources)
+    for _ in range(2):
+        result = assay.run(pipeline, warehouse=shop.lake)
+        assert (result.ok, result.nodes["raw_hollow"].rows) == (True, 3)
+    with assay.connect(shop.lake) as lake:
+        assert sorted(lake.execute("select one is null, one from raw.hollow").fetchall(), key=str) == [
+            (False, ""),
+            (True, None),
+            (True, None),
+        ]
