@@ -17,7 +17,7 @@ from assay.runtime.brought import Errand
 from assay.runtime.mirroring import Mirrored, UntoldError, mirror
 from assay.runtime.rejects import rejects_of
 from assay.runtime.work import Work
-from assay.sources.postgres.connection import cancel, connect
+from assay.sources.postgres.connection import answers, cancel, connect
 from assay.sources.postgres.log import Logged, read_log
 from assay.sources.postgres.looking import Asked
 from assay.sources.postgres.reading import Reading, read
@@ -72,7 +72,7 @@ def _read(
         return dict(logged.readings)
     horizon = any(table.mode == "horizon" for table in tables.values())
     with (
-        work.lanes.connections.lent(database.url, partial(connect, database.url)) as connection,
+        work.lanes.connections.lent(database.url, partial(connect, database.url), answers) as connection,
         taken(connection, database.url, horizon=horizon) as snapshot,
     ):
         read = _side_by_side(

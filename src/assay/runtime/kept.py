@@ -28,15 +28,13 @@ class Kept(Generic[_T]):
         self._lock = threading.Lock()
 
     @contextmanager
-    def lent(self, address: str, connect: Callable[[], _T]) -> Iterator[_T]:
-        """Lend a connection until the block ends, by whose end it must be as it was; after an error none is kept."""
-        connection = self._taken(address) or connect()
+    def lent(self, address: str, connect: Callable[[], _T], answers: Callable[[_T], bool]) -> Iterator[_T]:
+        """Lend a connection that still answers until the block ends, by whose end it must be as it was."""
+        connection = self._taken(address, answers) or connect()
         try:
             yield connection
         except BaseException:
-            # What broke this one may have broken the others, and a next attempt would be lent one after the other.
             connection.close()
-            self.close()
             raise
         self._keep(address, connection)
 
@@ -47,17 +45,23 @@ class Kept(Generic[_T]):
         for _, connection in idle:
             connection.close()
 
-    def _taken(self, address: str) -> _T | None:
+    def _taken(self, address: str, answers: Callable[[_T], bool]) -> _T | None:
         """Return one that leads there; where there is none, another gives way, so that no more are open than in use."""
-        with self._lock:
-            if not self._idle:
-                return None
-            found = next((each for each in self._idle if each[0] == address), self._idle[0])
-            self._idle.remove(found)
-        if found[0] == address:
-            return found[1]
-        found[1].close()
+        while (found := self._next(address)) is not None:
+            leads, connection = found
+            if leads == address and answers(connection):
+                return connection
+            connection.close()
+            if leads != address:
+                break
         return None
+
+    def _next(self, address: str) -> tuple[str, _T] | None:
+        with self._lock:
+            found = next((each for each in self._idle if each[0] == address), next(iter(self._idle), None))
+            if found is not None:
+                self._idle.remove(found)
+        return found
 
     def _keep(self, address: str, connection: _T) -> None:
         with self._lock:

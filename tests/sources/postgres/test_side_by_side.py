@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 
 import psycopg
@@ -15,7 +15,7 @@ from assay import Pipeline, RunResult, Workflow, postgres, relation
 from assay.model.event import Event, NodeEnded
 from assay.runtime.kept import Kept
 from assay.settings import Settings
-from assay.sources.postgres.connection import Connection, connect
+from assay.sources.postgres.connection import Connection, answers, connect
 from tests.sources.postgres.shop import DAY, Shop
 
 ONE_WORKER = Settings(workers=1, database_limit=2)
@@ -101,27 +101,33 @@ def test_tables_that_are_read_apart_are_read_by_the_connections_that_others_have
     shop.wait_for(f"select 1 {READERS} having count(*) = 0")
 
 
-def test_connections_that_broke_while_nobody_used_them_are_not_lent_one_after_the_other(shop: Shop) -> None:
+def test_connections_that_broke_while_nobody_used_them_are_not_lent(shop: Shop) -> None:
     def pid(connection: Connection) -> int:
         (found,) = connection.execute("select pg_backend_pid()").fetchone() or (0,)
         return int(found)
 
+    def lent(address: str = shop.url) -> AbstractContextManager[Connection]:
+        return kept.lent(address, partial(connect, shop.url), answers)
+
     kept: Kept[Connection] = Kept(2)
-    anew = partial(connect, shop.url)
     with closing(kept):
-        with kept.lent(shop.url, anew) as one, kept.lent(shop.url, anew) as other:
-            both = [pid(one), pid(other)]
+        with lent() as one, lent() as other:
+            both = {pid(one), pid(other)}
+        with lent() as again:
+            assert pid(again) in both
         with shop.connect() as connection:
-            connection.execute("select pg_terminate_backend(pid, 9999) from unnest(%s::int[]) pid", [both])
-        with pytest.raises(psycopg.OperationalError), kept.lent(shop.url, anew) as broken:
-            pid(broken)
-        with kept.lent(shop.url, anew) as mended:
-            last = pid(mended)
-        with kept.lent(shop.url, anew) as again:
-            assert pid(again) == last
-        with kept.lent("another address", anew) as elsewhere:
-            assert pid(elsewhere) != last
-        assert again.closed
+            connection.execute("select pg_terminate_backend(pid, 9999) from unnest(%s::int[]) pid", [list(both)])
+        with lent() as mended:
+            assert pid(mended) not in both
+        assert one.closed
+        assert other.closed
+        with pytest.raises(psycopg.errors.DivisionByZero), lent() as failing:
+            failing.execute("select 1 / 0")
+        assert failing.closed
+        with lent() as here:
+            pass
+        with lent("another address") as elsewhere:
+            assert here.closed, "more are open than were in use at once"
     assert elsewhere.closed
 
 

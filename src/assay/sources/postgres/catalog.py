@@ -36,7 +36,7 @@ class ServerTable:
 
 
 _LOOK = sql.SQL("""
-select s.nspname, c.relname, c.oid::bigint, c.relkind::text,
+select asked.n, c.oid::bigint, c.relkind::text,
   (select json_object_agg(a.attname, coalesce(
        (with recursive base(id, modifier) as (
           select typbasetype, typtypmod from pg_type where oid = a.atttypid and typtype = 'd' union all
@@ -55,22 +55,22 @@ select s.nspname, c.relname, c.oid::bigint, c.relkind::text,
   (select json_agg(distinct a.attname)
      from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisvalid)
-from pg_class c join pg_namespace s on s.oid = c.relnamespace
-where (s.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))
-  and c.relkind in ('r', 'p', 'm', 'v', 'f')
+from unnest(%s::name[], %s::name[]) with ordinality asked(schema, name, n)
+join pg_namespace s on s.nspname = asked.schema
+join pg_class c on c.relnamespace = s.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'm', 'v', 'f')
 """)
 
 
 def look(connection: Connection, relations: Collection[str]) -> dict[str, ServerTable]:
     """Return what the database says of tables; raises SourceError where there is none of a name."""
-    names = {relation: parts_of(relation) for relation in relations}
-    schemas, tables = zip(*names.values(), strict=True)
-    rows = connection.execute(_LOOK, [list(schemas), list(tables)]).fetchall()
-    found = {(schema, name): _table(*told) for schema, name, *told in rows}
-    for relation, parts in names.items():
-        if parts not in found:
+    asked = list(dict.fromkeys(relations))
+    schemas, names = zip(*map(parts_of, asked), strict=True)
+    rows = connection.execute(_LOOK, [list(schemas), list(names)]).fetchall()
+    found = {asked[n - 1]: _table(*told) for n, *told in rows}
+    for relation in asked:
+        if relation not in found:
             raise SourceError(_unknown(connection, relation))
-    return {relation: found[parts] for relation, parts in names.items()}
+    return found
 
 
 def declared(connection: Connection, source: PostgresTable, known: tuple[str, ...]) -> ServerTable:

@@ -65,6 +65,15 @@ def connect(url: str, *, writes: bool = False) -> Connection:
     return connection
 
 
+def answers(connection: Connection) -> bool:
+    """Return whether a server still answers on a connection that nobody has used for a while."""
+    try:
+        connection.execute("select")
+    except psycopg.Error:
+        return False
+    return True
+
+
 def cancel(connection: Connection) -> None:
     """Make what a connection is waiting for in another thread end with an error, if its server can be told."""
     with suppress(psycopg.Error):

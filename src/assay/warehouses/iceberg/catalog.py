@@ -86,7 +86,7 @@ def make_tables(connection: Connection) -> None:
 
 
 def swap_pointers(connection: Connection, locations: Mapping[str, tuple[str | None, str]]) -> None:
-    """Point tables, by "namespace.table", from where they pointed at new metadata; raises ConflictError as below."""
+    """Point tables, by "namespace.table", from where they pointed at new metadata; else raise ConflictError."""
     for namespace in sorted({name.partition(".")[0] for name in locations}):
         _add_namespace(connection, namespace)
     for name, (base, location) in locations.items():
