@@ -30,11 +30,14 @@ from tests.conformance.project import ROWS
 from tests.faults.disk import Disk
 
 SLOW = """
+import pathlib
 import time
 @table()
 def gold_slow(silver_order):
     if calls:
         time.sleep(5)
+        while pathlib.Path("hold").exists():
+            time.sleep(0.05)
     calls.append(1)
     return silver_order
 calls = []
@@ -132,13 +135,15 @@ def test_of_eight_runs_at_once_one_publishes_and_all_end_well(folder: Path) -> N
 
 @pytest.mark.faults
 def test_of_two_pipelines_that_make_one_table_at_once_the_later_publish_is_refused(project: Path) -> None:
-    lake = project / "lake"
+    lake, hold = project / "lake", project / "hold"
+    hold.touch()
     with started(*RUN, cwd=project) as slow:
         assert until(has_staged(3), lake, slow)
         # Another pipeline has another lease: only the publish can tell that the slow one read what is no more so.
         quick = call("run", "shop_orders:others", "--json", cwd=project)
         assert (quick.returncode, json.loads(quick.stdout)["state"]) == (0, "published")
         after = seen(lake)
+        hold.unlink()
         end = finished(slow)
     assert (end.returncode, end.stdout) == (2, "")
     assert "is written by the pipeline 'others'; 'orders' cannot write it too." in end.stderr
