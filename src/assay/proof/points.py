@@ -18,8 +18,8 @@ BEFORE: When = "before"
 
 _OF_WAREHOUSE = frozenset(
     {
-        *("begin", "reopen", "record_plan", "record", "record_node", "renew", "prepare", "publish"),
-        *("close_run", "discard", "state", "manifests", "newest", "outcome"),
+        *("begin", "reopen", "record_plan", "record", "record_node", "renew", "prepare_ahead", "prepare"),
+        *("publish", "close_run", "discard", "state", "manifests", "newest", "outcome"),
     }
 )
 """Those that only read are among them: SQLite mends there what a crash has left."""
