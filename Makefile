@@ -10,7 +10,8 @@ AIRFLOW := build/airflow-env
 BROWSER := build/browser-env
 PYTEST := $(BIN)/pytest -n auto
 SUITES := core commands docs pipelines database
-SUITE = $(PYTEST) -m "$(1) and not faults and not dbt" $(or $(ARGS),--rows=build/rows/$(1).json)
+CHOSEN = $(PYTEST) -m "$(1) and not faults and not dbt"
+SUITE = $(CHOSEN) $(or $(ARGS),--rows=build/rows/$(1).json)
 FAULTS := $(PYTEST) --dist worksteal -m "faults and not dbt and not mutations"
 TYPED := src/assay pipelines benchmarks tools
 SOURCES := pyproject.toml $(shell find src tests pipelines tools -name '*.py' 2>/dev/null)
@@ -147,7 +148,7 @@ rows: $(SUITES:%=build/rows/%.json) build/rows/pandas.json build/rows/dbt.json b
 
 $(SUITES:%=build/rows/%.json): build/rows/%.json: $(READY) $(SOURCES)
 	@rm -f $@
-	-$(PYTEST) -m "$* and not faults and not dbt" --rows=$@
+	-$(call CHOSEN,$*) --rows=$@
 
 build/rows/pandas.json: $(PANDAS)/.ready $(SOURCES)
 	@rm -f $@

@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         "a run that was taken over may still record what it staged",
         "warehouses/runs.py",
-        "            lease.check(connection, handle)\n            if not",
-        "            if not",
+        "            lease.check(connection, handle)\n            if reading",
+        "            if reading",
         (LEASE,),
     ),
     Mutation(
@@ -136,11 +136,11 @@ MUTATIONS = (
     Mutation(
         "a manifest counts by its name: the attempt that comes last replaces what was recorded",
         "warehouses/runs.py",
-        "            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):\n",
+        "            if reading.read_manifests(connection, handle.id, [manifests[0].dataset]):\n"
+        "                return\n",
         "            names = [manifest.dataset for manifest in manifests]\n"
         "            mine = (MANIFESTS.c.run == handle.id) & MANIFESTS.c.dataset.in_(names)\n"
-        "            connection.execute(MANIFESTS.delete().where(mine))\n"
-        "            if True:\n",
+        "            connection.execute(MANIFESTS.delete().where(mine))\n",
         ("tests/conformance/test_warehouse_state.py",),
     ),
     Mutation(

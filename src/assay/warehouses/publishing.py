@@ -188,12 +188,9 @@ def _insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str
 def _move_pointers(connection: Connection, run: int, pipeline: str, manifests: Sequence[Manifest]) -> None:
     new = [{"name": m.dataset, "pipeline": pipeline, "version": run} for m in manifests if m.base is None]
     _insert_all(connection, DATASETS, new)
-    for manifest in manifests:
+    for manifest in (m for m in manifests if m.base is not None):
         stands = (DATASETS.c.name == manifest.dataset) & (DATASETS.c.version == manifest.base)
-        if (
-            manifest.base is not None
-            and connection.execute(update(DATASETS).where(stands).values(version=run)).rowcount != 1
-        ):
+        if connection.execute(update(DATASETS).where(stands).values(version=run)).rowcount != 1:
             raise ConflictError(f"{manifest.dataset} was published by another run in the meantime.")
 
 

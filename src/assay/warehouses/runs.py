@@ -32,7 +32,7 @@ class RunRecords(WrittenFiles, LeasedRuns):
         super().__init__(root)
         self._lease_seconds = lease_seconds
         self._staged: dict[tuple[int, str], Manifest] = {}
-        """Manifests that were read: once recorded they stand, until their run is opened again."""
+        """Manifests that were recorded here, or read: once recorded they stand, until their run is opened again."""
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Connection]:
@@ -77,16 +77,14 @@ class RunRecords(WrittenFiles, LeasedRuns):
         """Record in one insert what one attempt staged; what an earlier attempt recorded stands, and this is left."""
         with self._writing() as connection:
             lease.check(connection, handle)
-            if not reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
-                rows = [
-                    {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
-                    for manifest in manifests
-                ]
-                connection.execute(MANIFESTS.insert(), rows)
-                recorded = {(handle.id, manifest.dataset): manifest for manifest in manifests}
-            else:
-                recorded = {}
-        self._staged |= recorded
+            if reading.read_manifests(connection, handle.id, [manifests[0].dataset]):
+                return
+            rows = [
+                {"run": handle.id, "dataset": manifest.dataset, "body": manifest_to_json(manifest)}
+                for manifest in manifests
+            ]
+            connection.execute(MANIFESTS.insert(), rows)
+        self._staged |= {(handle.id, manifest.dataset): manifest for manifest in manifests}
 
     def record_node(self, handle: RunHandle, node: NodeRun) -> None:
         """Record what a node did, also when it failed."""

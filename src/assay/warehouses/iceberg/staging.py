@@ -28,15 +28,15 @@ class Staging:
 
     def write_ahead(self, run: int, manifests: Iterable[Manifest], state: State) -> None:
         """Write the metadata of tables that are staged, for `written`."""
-        for change, manifest in _changes(self._root, run, manifests, state):
-            self._ahead[run, manifest.dataset] = change, _write(self._root, change)
+        for dataset, change in _changes(self._root, run, manifests, state).items():
+            self._ahead[run, dataset] = change, _write(self._root, change)
 
     def written(self, run: int, manifests: Iterable[Manifest], state: State) -> dict[str, Written]:
         """Return the metadata of tables by dataset; what was not written ahead, for just this change, is written."""
         found = {}
-        for change, manifest in _changes(self._root, run, manifests, state):
-            ahead = self._ahead.pop((run, manifest.dataset), None)
-            found[manifest.dataset] = ahead[1] if ahead and ahead[0] == change else _write(self._root, change)
+        for dataset, change in _changes(self._root, run, manifests, state).items():
+            ahead = self._ahead.pop((run, dataset), None)
+            found[dataset] = ahead[1] if ahead and ahead[0] == change else _write(self._root, change)
         return found
 
 
@@ -53,9 +53,8 @@ def location(state: State, dataset: str) -> str | None:
     return version.metadata_location if version else None
 
 
-def _changes(root: str, run: int, manifests: Iterable[Manifest], state: State) -> list[tuple[TableChange, Manifest]]:
-    tables = [manifest for manifest in manifests if manifest.changed and is_table(manifest.dataset)]
-    return [(_change(root, run, manifest, state), manifest) for manifest in tables]
+def _changes(root: str, run: int, manifests: Iterable[Manifest], state: State) -> dict[str, TableChange]:
+    return {m.dataset: _change(root, run, m, state) for m in manifests if m.changed and is_table(m.dataset)}
 
 
 def _change(root: str, run: int, manifest: Manifest, state: State) -> TableChange:
