@@ -256,7 +256,7 @@ def settled(text: str) -> str:
     lines, counted = [], False
     for line in text.splitlines():
         counted = bool(line) and (counted or line.endswith("  seconds"))
-        lines.append((re.sub(r"\b\d+\.\d\d\b", "0.01", line) if counted else line).rstrip())
+        lines.append((re.sub(r" +\d+\.\d\d\b", "  0.01", line) if counted else line).rstrip())
     return "\n".join(lines).strip()
 
 

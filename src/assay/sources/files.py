@@ -36,16 +36,21 @@ class Delivery:
 def find(source: Source, base: Path) -> list[Delivery]:
     """Return the files of a source, by name, without reading them; sha256 is left empty.
 
-    A relative path counts from `base`. Raises SourceError for a path that is missing, a folder, or no match.
+    A relative path counts from `base`; slices are named from the last folder before any wildcard. Raises SourceError
+    for a path that is missing, a folder, or no match.
     """
     pattern = Path(source.path).expanduser()
-    pattern = pattern if pattern.is_absolute() else base.absolute() / pattern
-    root = _root(pattern)
-    if pattern == root / pattern.name and not _WILD & set(pattern.name):
-        paths = [pattern]
+    # What it counts from is no part of the pattern, however that folder is called.
+    root = Path(pattern.anchor) if pattern.is_absolute() else base.absolute()
+    parts = [part for part in pattern.parts if part != pattern.anchor]
+    while len(parts) > 1 and not _WILD & set(parts[0]):
+        root /= parts.pop(0)
+    wanted = Path(*parts)
+    if not _WILD & set(str(wanted)):
+        paths = [root / wanted]
     else:
         # A pattern with two ** finds a file more than once.
-        found = {Path(path) for path in glob.glob(str(pattern), recursive=True)}
+        found = {root / path for path in glob.glob(str(wanted), root_dir=root, recursive=True)}
         paths = sorted(path for path in found if path.is_file())
         if not paths:
             raise SourceError(f"No file matches {source.path}.")
@@ -87,16 +92,6 @@ def unchanged_since(identity: FileIdentity) -> bool:
     except SourceError:
         return False
     return _marks(now) == _marks(identity)
-
-
-def _root(pattern: Path) -> Path:
-    """Return the folder that slices are named from: the last one before any wildcard."""
-    folder = Path(pattern.anchor)
-    for part in pattern.parent.parts[1:]:
-        if _WILD & set(part):
-            break
-        folder /= part
-    return folder
 
 
 def _stat(path: Path) -> FileIdentity:

@@ -24,9 +24,11 @@ def open_confined(opened: Opened, control: Mapping[str, Rows], memory_limit: str
     """
     connection = open_reader(opened, control)
     place = control["quarantine_file"].columns.index("path")
-    paths = [file.path for version in opened.state.versions.values() for file in version.files]
-    paths += [row[place] for row in control["quarantine_file"].rows]
-    allowed = quoting.array(sorted({str(Path(opened.root, path)) for path in paths}))
+    stored = [file.path for version in opened.state.versions.values() for file in version.files]
+    stored += [row[place] for row in control["quarantine_file"].rows]
+    paths = {str(Path(opened.root, path)) for path in stored}
+    # Asked for by a pattern, and then by the name that matches it.
+    allowed = quoting.array(sorted(paths | {quoting.pattern(path) for path in paths}))
     for setting in (
         f"memory_limit = {quoting.text(memory_limit)}",
         "temp_directory = ''",

@@ -17,10 +17,10 @@ def files_query(source: Columnar, parts: Sequence[Slice]) -> str:
     first = _of_file(parts, lambda part: f"{part.number << SLICE_BIT}::bigint")
     name = _of_file(parts, lambda part: quoting.text(part.name))
     day = _of_file(parts, lambda part: f"date {quoting.text(part.extracted_on)}")
-    paths = ", ".join(quoting.path(part.identity.path) for part in parts)
+    paths = quoting.paths(part.identity.path for part in parts)
     return (
         f"select {columns}, {first} + file_row_number + 1 as {POSITION}, {name} as {SOURCE_FILE}, "
-        f"{day} as {EXTRACTED_ON} from read_parquet([{paths}], filename = {quoting.text(_PATH)}, "
+        f"{day} as {EXTRACTED_ON} from read_parquet({paths}, filename = {quoting.text(_PATH)}, "
         "file_row_number = true, hive_partitioning = false)"
     )
 

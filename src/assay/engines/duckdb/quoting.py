@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _MEMBERS = re.compile(r"""contains\(\[((?:'(?:[^']|'')*'|[^'\[\]])*)\]""")
@@ -25,7 +25,17 @@ def text(value: str) -> str:
 
 def path(value: str) -> str:
     """Quote a path: DuckDB would take a file called a[1].csv for a pattern, and read a1.csv."""
-    return text(_GLOB.sub(r"[\g<0>]", value))
+    return text(pattern(value))
+
+
+def paths(values: Iterable[str]) -> str:
+    """Write a list of paths."""
+    return array([pattern(value) for value in values])
+
+
+def pattern(value: str) -> str:
+    """Return the pattern that just this path matches."""
+    return _GLOB.sub(r"[\g<0>]", value)
 
 
 def array(values: Sequence[str]) -> str:

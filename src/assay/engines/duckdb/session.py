@@ -135,7 +135,7 @@ class DuckDbSession(SourceReader):
         written = self._cursor.execute(_copy_statement(stored, folder, to)).fetchall()
         if not written:
             return ()
-        paths = quoting.array([row[0] for row in written])
+        paths = quoting.paths(row[0] for row in written)
         found = self._cursor.execute(f"select file_name, num_rows from parquet_file_metadata({paths})").fetchall()
         rows = {Path(path): int(count) for path, count in found}
         files = []
@@ -195,7 +195,7 @@ def scan_query(paths: Sequence[str], schema: Schema, *, filename: bool = False) 
     named = ", filename = true" if filename else ""
     return (
         f"select {columns}{', filename' if filename else ''} "
-        f"from read_parquet({quoting.array(paths)}, hive_partitioning = false{named})"
+        f"from read_parquet({quoting.paths(paths)}, hive_partitioning = false{named})"
     )
 
 
