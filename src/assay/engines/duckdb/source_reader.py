@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import narwhals as nw
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -48,8 +49,15 @@ class SourceReader:
     def open_json_lines(self, path: str, schema: Schema) -> Frame:
         """Read a file of one JSON object a line."""
         columns = quoting.struct({column.name: quoting.text(column.type) for column in schema})
-        options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {1 << 28}"
-        return _opened(self._cursor.sql(f"select * from read_json({quoting.text(path)}, {options})"))
+        # Each thread makes room for two of the longest that there may be, whatever there is.
+        options = f"columns = {columns}, format = 'newline_delimited', maximum_object_size = {_longest_line(path)}"
+        return _opened(self._cursor.sql(f"select * from read_json({quoting.path(path)}, {options})"))
+
+
+def _longest_line(path: str) -> int:
+    """Return the bytes of the longest line of a file, at least one; a line of it is held at once."""
+    with Path(path).open("rb") as file:
+        return max(map(len, file), default=1)
 
 
 def _opened(relation: DuckDBPyRelation) -> Frame:
