@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 
+from assay.model.database import PostgresTable, is_address
 from assay.model.errors import AssayError, DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import place_of
@@ -54,6 +57,19 @@ def find_unit(name: str, settings: Settings) -> Unit:
             f"It has: {', '.join(pipelines) or 'none'}."
         )
     return found
+
+
+def reading(pipeline: Pipeline, sources: Mapping[str, str | PathLike[str]] | None, folder: Path = Path()) -> Pipeline:
+    """Return a pipeline that reads some sources from elsewhere; paths count from the folder, or where this was started.
+
+    A table of a database has an address instead, or a variable that holds one.
+    """
+
+    def place(name: str, given: str) -> str:
+        in_database = isinstance(pipeline.sources.get(name), PostgresTable)
+        return given if in_database and is_address(given) else str((folder / given).absolute())
+
+    return pipeline.reading({name: place(name, str(given)) for name, given in (sources or {}).items()})
 
 
 def _module(module_name: str, name: str) -> ModuleType:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from assay import assembly
 from assay.assembly import Location
-from assay.loading import find_pipeline
-from assay.model.database import PostgresTable, is_address
+from assay.loading import find_pipeline, reading
 from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
@@ -22,7 +21,6 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.published import Verified
 from assay.model.run import RunOptions, RunResult
-from assay.model.source import Source
 from assay.model.vacuum import Retention, Vacuumed
 from assay.runtime.lanes import Lanes
 from assay.settings import Settings
@@ -250,13 +248,7 @@ def options(arguments: RunArguments) -> RunOptions:
 
 def resolve(pipeline: Pipeline | str, sources: Mapping[str, Location], settings: Settings) -> Pipeline:
     """Return the pipeline that is named, reading its sources from the paths given."""
-    found = find(pipeline, settings)
-    return found.reading({name: _place(found.sources.get(name), str(path)) for name, path in sources.items()})
-
-
-def _place(source: Source | None, path: str) -> str:
-    """Return where a source is read from, as it was given with a run: from where that is started, if it is files."""
-    return path if isinstance(source, PostgresTable) and is_address(path) else str(Path(path).absolute())
+    return reading(find(pipeline, settings), sources)
 
 
 @contextmanager

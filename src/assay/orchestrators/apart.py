@@ -9,7 +9,8 @@ import datetime as dt
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from assay.model.errors import LeaseError, UsageError, describe
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.run import NodeRun, RunOptions, RunResult
+from assay.model.run import NodeRun, RunHandle, RunOptions, RunResult
+from assay.orchestrators.frames import read_frames
 from assay.orchestrators.heartbeat import Held, heartbeat
 from assay.orchestrators.planning import current_plan
 from assay.orchestrators.recalling import Recalling, done_already, nodes_of
-from assay.orchestrators.records import opened, record_begun_for, record_of
+from assay.orchestrators.records import failing_with, opened, record_begun_for, record_of
 from assay.orchestrators.results import nothing_done, settled
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import execute
@@ -62,10 +64,11 @@ class Apart:
         self.warehouse.make_room(shapes(pipeline, traced))
         asked = time.monotonic()
         handle = self.warehouse.begin(pipeline.name, plan.to_json(), patience=self.settings.patience)
-        plan = current_plan(Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings), asked)
-        self.warehouse.record_plan(handle, to_record(pipeline, plan, traced) | {"origin": origin})
-        if not self._attended:
-            self.warehouse.hand_over(handle)
+        work = Work(pipeline, traced, plan, handle, self.engine, self.warehouse, self.settings)
+        with self._handing_over(handle), failing_with(self.warehouse, handle, pipeline.name):
+            plan = current_plan(work, asked)
+            self.warehouse.record_plan(handle, to_record(pipeline, plan, traced) | {"origin": origin})
+            read_frames(replace(work, plan=plan))
         return Ticket(pipeline.name, handle.id, tuple(n for n, step in plan.steps.items() if step.action != "skip"))
 
     def do(self, pipeline: Pipeline, ticket: Ticket, name: str) -> NodeRun:
@@ -84,17 +87,15 @@ class Apart:
             return NodeRun(name, "skipped", "the run has nothing to do with it", attempts=0)
         if (done := done_already(work, recorded, name)) is not None:
             return done
-        try:
-            with heartbeat(work):
-                return execute(work, name, attempt=1 + secrets.randbelow(_MOST))
-        except UsageError as error:
-            # It ends the run, and the part that ends it must know why.
-            reason = work.plan.steps[name].reason
-            self.warehouse.record_node(work.handle, NodeRun(name, "failed", reason, error=describe(error)))
-            raise
-        finally:
-            if not self._attended:
-                self.warehouse.hand_over(work.handle)
+        with self._handing_over(work.handle):
+            try:
+                with heartbeat(work):
+                    return execute(work, name, attempt=1 + secrets.randbelow(_MOST))
+            except UsageError as error:
+                # It ends the run, and the part that ends it must know why.
+                reason = work.plan.steps[name].reason
+                self.warehouse.record_node(work.handle, NodeRun(name, "failed", reason, error=describe(error)))
+                raise
 
     def done(self, ticket: Ticket) -> frozenset[str]:
         """Return the steps of a run that were done well so far."""
@@ -137,17 +138,32 @@ class Apart:
             yield
             return
         handle = self.warehouse.held(ticket.pipeline, ticket.run)
-        try:
-            with heartbeat(Held(self.warehouse, handle, self.settings)):
-                yield
-        except BaseException as error:
-            self.abandon(ticket, describe(error) if isinstance(error, Exception) else "it was interrupted")
-            raise
+        with (
+            failing_with(self.warehouse, handle, ticket.pipeline),
+            heartbeat(Held(self.warehouse, handle, self.settings)),
+        ):
+            yield
 
     def begun(self, pipeline: Pipeline, origin: str) -> Ticket | None:
         """Return the ticket of the newest run, if it was begun for this origin."""
         recorded = record_begun_for(self.warehouse, pipeline.name, origin)
         return None if recorded is None else _ticket(pipeline, recorded)
+
+    @contextmanager
+    def _handing_over(self, handle: RunHandle) -> Iterator[None]:
+        """Give a run out of hand when the block ends, unless this process attends to all of it."""
+        try:
+            yield
+        except BaseException:
+            # Why it ended is told, and not that another has it by now.
+            with suppress(LeaseError):
+                self._hand_over(handle)
+            raise
+        self._hand_over(handle)
+
+    def _hand_over(self, handle: RunHandle) -> None:
+        if not self._attended:
+            self.warehouse.hand_over(handle)
 
     def _again(self, pipeline: Pipeline, origin: str) -> Ticket | None:
         """Return the ticket of the newest run, if it was begun for this origin, and can be gone on with."""

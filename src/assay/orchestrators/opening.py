@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from assay import assembly
 from assay.loading import find_unit
 from assay.model.errors import UsageError, near_miss
-from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions
 from assay.model.secrets import without_secrets
 from assay.model.workflow import Unit
@@ -30,6 +28,7 @@ OPTIONS: Mapping[str, Any] = {
     "date": dt.date,
     "backfill": bool,
     "allow_duplicates": bool,
+    "allow_empty": bool,
     "redo": bool,
 }
 """What a run of a pipeline can be asked by an orchestrator's parameters, and of which type each is."""
@@ -120,12 +119,3 @@ def parts(settings: Settings, location: str | None, *, attended: bool = False) -
         finally:
             _shared.reset(token)
             here.apart = None
-
-
-def reading(pipeline: Pipeline, sources: Mapping[str, str] | None, folder: Path = Path()) -> Pipeline:
-    """Return a pipeline that reads some sources from other paths; these count from where a process is started."""
-    given = {
-        name: str(path) if "://" in str(path) else str((folder / path).absolute())
-        for name, path in (sources or {}).items()
-    }
-    return pipeline.reading(given)

@@ -13,7 +13,8 @@ from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun, RunResult, RunState
-from assay.orchestrators.records import record_of
+from assay.orchestrators.frames import read_frames
+from assay.orchestrators.records import failing_with, record_of
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import blocked, skipped
 from assay.runtime.learning import learn
@@ -51,8 +52,11 @@ class Recalling:
         self.warehouse.make_room(shapes(known, traced))
         handle = self.warehouse.reopen(known.name, run.id, found.datasets, patience=0)
         origin = {"origin": run.plan.get("origin", "")}
-        self.warehouse.record_plan(handle, to_record(known, found.plan, traced) | origin)
-        self.warehouse.hand_over(handle)
+        with failing_with(self.warehouse, handle, known.name):
+            self.warehouse.record_plan(handle, to_record(known, found.plan, traced) | origin)
+            work = Work(known, traced, found.plan, handle, self.engine, self.warehouse, self.settings)
+            read_frames(work, found.kept)
+            self.warehouse.hand_over(handle)
 
     def work(self, pipeline: Pipeline, recorded: RecordedRun) -> Work:
         """Return the work of a run as it was planned; its steps are not tried again, but for those who ask for them.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-from assay.model.errors import LeaseError, UsageError
+from assay.model.errors import LeaseError, UsageError, describe
 from assay.model.past import RecordedRun
 from assay.model.ports import Warehouse
+from assay.model.run import RunHandle, RunResult
 from assay.orchestrators.ticket import Ticket
 
 
@@ -36,3 +38,15 @@ def opened(warehouse: Warehouse, ticket: Ticket, reopen: Callable[[RecordedRun],
         if record_of(warehouse, ticket).state != "staged":
             raise
     return record_of(warehouse, ticket)
+
+
+@contextmanager
+def failing_with(warehouse: Warehouse, handle: RunHandle, name: str) -> Iterator[None]:
+    """Close a run as failed where the block ends by an error, so that the next need not wait for its lease."""
+    try:
+        yield
+    except BaseException as error:
+        why = describe(error) if isinstance(error, Exception) else "it was interrupted"
+        with suppress(LeaseError):
+            warehouse.close_run(handle, RunResult.failed(handle.id, name, why))
+        raise

@@ -57,7 +57,7 @@ def _read(
 ) -> dict[str, Reading]:
     """Read all tables; their database is left alone as soon as the last row has come.
 
-    Where it is known that the log fails to tell what has changed, all rows are read.
+    Where it is known that what has changed does not tell enough, all rows are read.
     """
     database = next(iter(tables.values())).database
     asked = {name: _asked(work, name, table) for name, table in tables.items()}
@@ -76,7 +76,9 @@ def _read(
         taken(connection, database.url, horizon=horizon) as snapshot,
     ):
         read = _side_by_side(
-            rest, lambda name: _read_one(work, name, asked[name], snapshot, folder), work.settings.database_limit
+            rest,
+            lambda name: _read_one(work, name, asked[name], snapshot, folder, whole=failed is not None),
+            work.settings.database_limit,
         )
     read |= {name: logged.stored(read[name], name, failed) for name in by_log.keys() & read.keys()}
     return {**logged.readings, **read}
@@ -88,10 +90,10 @@ def _asked(work: Work, name: str, table: PostgresTable) -> Asked:
     return Asked(table, columns, work.plan.sources[name].slices[0].watermark, _standing(work, name))
 
 
-def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: Path) -> Reading:
+def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: Path, *, whole: bool) -> Reading:
     own = folder / name
     own.mkdir(exist_ok=True)
-    whole = work.plan.sources[name].whole or asked.source.mode == "cdc"
+    whole = whole or work.plan.sources[name].whole or asked.source.mode == "cdc"
     with (
         work.lanes.reading(),
         snapshot.reading() as connection,

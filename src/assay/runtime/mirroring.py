@@ -98,6 +98,8 @@ def _merged(errand: Errand, found: Brought) -> Merged:
         first = Changes(rows, changed=True, inserted=found.rows)
         return Merged(Replaced(first, stored_schema(work, errand.name), found.files, (), found.files, found.rows), None)
     if not key or base.key != key or _pairs(base.schema) != _pairs(stored):
+        if not errand.found.complete:
+            raise UntoldError(f"{errand.source.relation}: is published with other columns, so all rows must be read.")
         return _whole(errand, rows, found.rows)
     published = work.scan(session, base.files, base.schema, "published")
     fresh = session.hold(_fresh(errand, found.fit, published))

@@ -28,6 +28,9 @@ def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> d
                 "to_read": sorted(found.to_read),
                 "gone": sorted(found.gone),
                 "reason": found.reason,
+                "damaged": dict(found.damaged),
+                "surely": found.surely,
+                "whole": found.whole,
             }
             for name, found in plan.sources.items()
         },
@@ -44,7 +47,7 @@ def published(pipeline: Pipeline, state: State) -> dict[str, int]:
 
 
 def from_record(record: Mapping[str, Any], pipeline: Pipeline, traced: Mapping[str, Traced], state: State) -> Plan:
-    """Return the plan that `to_record` was given, for the same published state."""
+    """Return the plan that `to_record` was given, for the same published state, without the frames that it held."""
     options = _options_from_json(record["options"])
     steps = {name: Step(name, step["action"], step["reason"]) for name, step in record["steps"].items()}
     sources = {
@@ -53,6 +56,9 @@ def from_record(record: Mapping[str, Any], pipeline: Pipeline, traced: Mapping[s
             to_read=frozenset(body["to_read"]),
             gone=frozenset(body["gone"]),
             reason=body["reason"],
+            damaged=body["damaged"],
+            surely=body["surely"],
+            whole=body["whole"],
         )
         for name, body in record["sources"].items()
     }

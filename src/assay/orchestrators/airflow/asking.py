@@ -34,6 +34,7 @@ def params_of(pipeline: Pipeline, sources: Mapping[str, str]) -> dict[str, Any]:
         "date": _maybe("string", "The day to rebuild.", format="date"),
         "backfill": Param(default=False, type="boolean", description="Compute from what is stored; read no source."),
         "allow_duplicates": Param(default=False, type="boolean", description="Load files known by another name."),
+        "allow_empty": Param(default=False, type="boolean", description="Let a file without rows take rows away."),
         "redo": Param(default=False, type="boolean", description="Load again what an undo took away."),
         SOURCES: Param(
             default=dict(sources), type="object", description=f"Paths to read instead: {', '.join(pipeline.sources)}."

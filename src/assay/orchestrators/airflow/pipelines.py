@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from assay.loading import reading
 from assay.model.dbt import DBT
 from assay.model.outcome import UnitRun, UnitStatus
 from assay.model.pipeline import Pipeline
@@ -23,7 +24,7 @@ from assay.orchestrators.airflow.failing import LOG, told
 from assay.orchestrators.airflow.site import Site
 from assay.orchestrators.airflow.workflows import WorkflowTasks
 from assay.orchestrators.apart import Apart
-from assay.orchestrators.opening import parts, reading
+from assay.orchestrators.opening import parts
 
 _AT = "at"
 """When it began, beside its ticket."""

@@ -11,11 +11,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
 from assay import assembly
+from assay.loading import reading
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions, RunResult
 from assay.model.workflow import Part
 from assay.orchestrators.apart import Apart
-from assay.orchestrators.opening import parts, reading, reference_to
+from assay.orchestrators.opening import parts, reference_to
 from assay.orchestrators.outline import Stage, outline
 from assay.orchestrators.prefect.artifacts import show_ledger
 from assay.orchestrators.prefect.steps import Reading, Trying, start

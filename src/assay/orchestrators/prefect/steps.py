@@ -13,10 +13,11 @@ from prefect.concurrency.sync import concurrency
 from prefect.runtime import deployment
 
 from assay import assembly
+from assay.loading import reading
 from assay.model.errors import RunError
 from assay.model.pipeline import Pipeline
 from assay.observe.lines import line_of
-from assay.orchestrators.opening import parts, reading, unit_of
+from assay.orchestrators.opening import parts, unit_of
 from assay.orchestrators.outline import DATABASE, Stage
 from assay.orchestrators.ticket import Ticket
 
