@@ -159,3 +159,58 @@ def test_a_lake_that_was_moved_is_read_but_not_run_and_says_why(shop: Shop) -> N
         assay.undo(warehouse=moved)
     shop.lake = moved
     assert stored(shop) == before
+
+
+def by_customer(*, returns: bool) -> assay.Table:
+    """Amounts by customer: of all orders, or without those that were returned."""
+
+    def made(bronze_order: Any) -> Any:
+        counted = bronze_order if returns else assay.drop_where(bronze_order, "returned", col("amount") < 0)
+        return counted.group_by("customer").agg(amount=col("amount").sum())
+
+    return define(made, "gold_customer", key="customer", rows=assay.groups("customer", total="amount"))
+
+
+def test_a_table_that_was_behind_is_so_again_when_the_run_that_found_it_unchanged_is_undone(shop: Shop) -> None:
+    both = (define(lambda orders: orders, "bronze_order"), by_customer(returns=True))
+    shop.orders("1,ann,10")
+    shop.run(*both)
+    shop.orders("1,ann,99")
+    shop.run(*both, select=["bronze_order"])
+    shop.orders("1,ann,10")
+    assert shop.run(*both).tables["gold_customer"].status == "unchanged"
+    shop.undo()
+    shop.run(*both)
+    amounts = "select customer, amount from {} order by 1"
+    assert shop.rows(amounts.format("gold.customer")) == shop.rows(amounts.format("bronze.order")) == [("ann", 99)]
+    assert shop.run(*both, full=True).state == "unchanged"
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["alone", "with-a-later-one"])
+def test_a_function_that_an_undone_run_has_tried_is_tried_again_over_what_comes_back(shop: Shop, later: bool) -> None:
+    bronze = define(lambda orders: orders, "bronze_order")
+    shop.orders("1,ann,12", "2,ann,-2")
+    shop.run(bronze, by_customer(returns=True))
+    shop.orders("1,ann,10")
+    tried = shop.run(bronze, by_customer(returns=False))
+    assert tried.tables["gold_customer"].status == "unchanged"
+    if later:
+        shop.orders("1,ann,20")
+        assert shop.run(bronze, by_customer(returns=False)).tables["gold_customer"].status == "written"
+    shop.undo(tried.run)
+    assert shop.rows("select customer, amount from gold.customer") == [("ann", 10)]
+    shop.run(bronze, by_customer(returns=False))
+    assert shop.rows("select customer, amount from gold.customer") == [("ann", 12)]
+
+
+def test_tables_that_were_current_are_so_after_an_undo_and_nothing_is_computed(shop: Shop) -> None:
+    both = (define(lambda orders: orders, "bronze_order"), by_customer(returns=True))
+    shop.orders("1,ann,10")
+    shop.run(*both)
+    shop.orders("1,ann,5", "2,ann,5")
+    for _ in range(2):
+        assert shop.run(*both, redo=True).tables["gold_customer"].status == "unchanged"
+        shop.undo()
+        shop.orders("1,ann,5", "2,ann,5")
+        assert shop.plan(*both)["gold_customer"][0] == "skip"
+        assert shop.run(*both).state == "unchanged"

@@ -33,6 +33,10 @@ from assay.warehouses.control import (
 
 _COUNTED = ("written", "unchanged", "computed", "failed")
 """What a node is that has a ledger."""
+TRIED = "tried"
+"""In the plan of a run that has ended: how datasets that it found unchanged had been made before."""
+WAY = ("run", "fingerprint", "inputs", "as_of", "key")
+"""Columns of a version that say how it was made, with its number."""
 _PLAIN = ("returned", "rejected", "deduplicated", "written", "inserted", "updated", "unchanged", "deleted")
 
 
@@ -50,10 +54,10 @@ def check_pointers(connection: Connection, publication: Publication) -> None:
             raise OwnerError(name, now[name].pipeline, publication.pipeline)
 
 
-def write_versions(
+def write(
     connection: Connection, handle: RunHandle, publication: Publication, metadata: Mapping[str, TableMetadata]
-) -> int:
-    """Move every pointer, with files and slices, and return the number of this publish."""
+) -> None:
+    """Move every pointer, with files and slices, and write the end of the run; raises LeaseError where it is lost."""
     seq = int(connection.execute(select(func.coalesce(func.max(RUNS.c.seq), 0))).scalar_one()) + 1
     changed = [manifest for manifest in publication.manifests.values() if manifest.changed]
     _check_one_schema(connection, changed)
@@ -62,24 +66,25 @@ def write_versions(
     _move_slices(connection, seq, changed)
     _insert_versions(connection, handle.id, seq, changed, metadata)
     _forget_undone(connection, changed)
-    for manifest in publication.manifests.values():
-        if not manifest.changed:
-            _mark_tried(connection, manifest)
-    return seq
+    unchanged = [manifest for manifest in publication.manifests.values() if not manifest.changed]
+    tried = _ways(connection, unchanged)
+    for manifest in unchanged:
+        _mark_tried(connection, manifest)
+    write_end(connection, handle, publication.result, seq if publication.changes else None, tried)
+
+
+def _ways(connection: Connection, manifests: Sequence[Manifest]) -> dict[str, Any]:
+    """Return how datasets were made as they stand, which an undo brings back: by dataset, with the version."""
+    standing = (DATASETS.c.name == VERSIONS.c.dataset) & (DATASETS.c.version == VERSIONS.c.run)
+    query = select(VERSIONS.c.dataset, *(VERSIONS.c[name] for name in WAY)).join(DATASETS, standing)
+    return {row[0]: dict(zip(WAY, row[1:], strict=True)) for row in _by_dataset(connection, query, VERSIONS, manifests)}
 
 
 def _mark_tried(connection: Connection, manifest: Manifest) -> None:
     """Record that equal content was made in another way: the next run must know that this way was tried."""
-    connection.execute(
-        update(VERSIONS)
-        .where(VERSIONS.c.dataset == manifest.dataset, VERSIONS.c.run == manifest.base)
-        .values(
-            fingerprint=manifest.fingerprint,
-            inputs=dict(manifest.inputs),
-            as_of=manifest.as_of,
-            key=list(manifest.key),
-        )
-    )
+    mine = (VERSIONS.c.dataset == manifest.dataset) & (VERSIONS.c.run == manifest.base)
+    way = {"fingerprint": manifest.fingerprint, "inputs": dict(manifest.inputs), "as_of": manifest.as_of}
+    connection.execute(update(VERSIONS).where(mine).values(**way, key=list(manifest.key)))
     _move_watermarks(connection, manifest)
 
 
@@ -114,15 +119,24 @@ def _forget_undone(connection: Connection, manifests: Sequence[Manifest]) -> Non
         connection.execute(delete(UNDONE).where(tuple_(*key) == mine))
 
 
-def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq: int | None) -> None:
-    """Write the run's end, ledger and checks, and give the lease back; raises LeaseError where it is lost."""
+def write_end(
+    connection: Connection,
+    handle: RunHandle,
+    result: RunResult,
+    seq: int | None = None,
+    tried: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the run's end, ledger and checks, and give the lease back; raises LeaseError where it is lost.
+
+    With the number of its publish, and how datasets that it found unchanged had been made before.
+    """
     lease.release(connection, handle)
     for account in (LEDGER, CHECKS):
         # A run that was resumed has written one before.
         connection.execute(delete(account).where(account.c.run == handle.id))
     _write_accounts(connection, handle.id, result.nodes.values())
     if result.ok:
-        _forget_staged(connection, handle.id)
+        _forget_staged(connection, handle.id, tried)
     connection.execute(
         update(RUNS)
         .where(RUNS.c.id == handle.id)
@@ -130,11 +144,11 @@ def write_end(connection: Connection, handle: RunHandle, result: RunResult, seq:
     )
 
 
-def _forget_staged(connection: Connection, run: int) -> None:
+def _forget_staged(connection: Connection, run: int, tried: Mapping[str, Any] | None) -> None:
     """Forget what only a resume needs: it names every slice there is, so that runs would grow with their number."""
     connection.execute(delete(MANIFESTS).where(MANIFESTS.c.run == run))
     plan = connection.execute(select(RUNS.c.plan).where(RUNS.c.id == run)).scalar_one()
-    told = {name: value for name, value in plan.items() if name != "sources"}
+    told = {name: value for name, value in plan.items() if name != "sources"} | {TRIED: dict(tried or {})}
     connection.execute(update(RUNS).where(RUNS.c.id == run).values(plan=told))
 
 

@@ -130,7 +130,7 @@ class RunRecords(WrittenFiles, LeasedRuns):
     def close_run(self, handle: RunHandle, result: RunResult) -> None:
         """Record the end of a run that published nothing, and give the lease back."""
         with self._writing() as connection:
-            publishing.write_end(connection, handle, result, None)
+            publishing.write_end(connection, handle, result)
 
     def outcome(self, run: int) -> RunState:
         """Return the state that a run is in by its record."""

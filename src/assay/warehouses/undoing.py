@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
@@ -14,6 +14,7 @@ from assay.model.errors import UsageError
 from assay.model.run import RunHandle
 from assay.warehouses import lease, vacuuming
 from assay.warehouses.control import DATASETS, FILES, RUNS, SLICES, UNDONE, VERSIONS
+from assay.warehouses.publishing import TRIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,12 @@ class Change:
     """The newest version; without columns where the dataset is not there."""
     then: Mapping[str, Any] | None
     """The version that comes back; None where there was none, so that the dataset goes."""
+
+    def as_made(self, way: Mapping[str, Any] | None) -> Change:
+        """Return it with what comes back made in a way, where it is that version that was made so."""
+        if way is None or self.then is None or way["run"] != self.then["run"]:
+            return self
+        return replace(self, then={**self.then, **way})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +98,14 @@ def write(connection: Connection, handle: RunHandle, undone: UndoneRuns, found: 
     """Write the run that undoes others: versions, pointers, files, slices, and what is not to be loaded again."""
     new = int(connection.execute(select(func.max(RUNS.c.seq))).scalar_one()) + 1
     back = {change.dataset: change.then["run"] for change in found if change.then is not None}
+    tried = _tried(connection, undone.runs)
     for change in found:
-        _write_version(connection, handle.id, new, change, back)
+        made = change.as_made(tried.get(change.dataset))
+        _write_version(connection, handle.id, new, undone.pipeline, made, back)
         for table in (FILES, SLICES):
             _bring_back(connection, table, change.dataset, undone.seq, new, handle.id)
-    _keep_others_current(connection, handle.id, undone.runs, {change.dataset for change in found})
+    for dataset in tried.keys() - {change.dataset for change in found}:
+        _write_way(connection, handle.id, dataset, tried[dataset], back)
     connection.execute(update(RUNS).where(RUNS.c.id.in_(undone.runs)).values(state="undone"))
     tables = {name: {"status": "written", "rows": rows} for name, rows in restored(found).items()}
     lease.release(connection, handle)
@@ -117,17 +127,17 @@ def write(connection: Connection, handle: RunHandle, undone: UndoneRuns, found: 
     )
 
 
-def _write_version(connection: Connection, run: int, seq: int, change: Change, back: Mapping[str, int]) -> None:
+def _write_version(
+    connection: Connection, run: int, seq: int, pipeline: str, change: Change, back: Mapping[str, int]
+) -> None:
     """Write the version that comes back, and the pointer to it, under the number of the run that undoes."""
     then = change.then
-    pipeline = connection.execute(select(RUNS.c.pipeline).where(RUNS.c.id == run)).scalar_one()
     if then is None:
         gone = {"columns": [], "row_count": 0, "inputs": {}, "metadata_location": None, "metadata_files": []}
         connection.execute(insert(VERSIONS).values(**{**change.now, **gone, "run": run, "seq": seq}))
         connection.execute(delete(DATASETS).where(DATASETS.c.name == change.dataset))
         return
-    # What it was made from comes back under the number of this run, where it comes back too.
-    inputs = {name: run if back.get(name) == version else version for name, version in then["inputs"].items()}
+    inputs = _now(then["inputs"], run, back)
     connection.execute(insert(VERSIONS).values(**{**then, "run": run, "seq": seq, "inputs": inputs}))
     mine = DATASETS.c.name == change.dataset
     if connection.execute(update(DATASETS).where(mine).values(version=run)).rowcount == 0:
@@ -153,11 +163,21 @@ def _bring_back(connection: Connection, table: Table, dataset: str, seq: int, ne
         connection.execute(insert(table).values(**{**again, "added_seq": new}))
 
 
-def _keep_others_current(connection: Connection, run: int, runs: tuple[int, ...], restored: set[str]) -> None:
-    """Let tables that the undone runs found unchanged know what comes back as what they were made from."""
-    standing = (DATASETS.c.name == VERSIONS.c.dataset) & (DATASETS.c.version == VERSIONS.c.run)
-    for row in connection.execute(select(VERSIONS).join(DATASETS, standing)).mappings().all():
-        moved = {name: run for name, version in row["inputs"].items() if name in restored and version in runs}
-        if moved and row["run"] != run:
-            same = (VERSIONS.c.dataset == row["dataset"]) & (VERSIONS.c.run == row["run"])
-            connection.execute(update(VERSIONS).where(same).values(inputs={**row["inputs"], **moved}))
+def _tried(connection: Connection, runs: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Return how datasets that runs found unchanged had been made before the first of these, with their versions."""
+    query = select(RUNS.c.plan).where(RUNS.c.id.in_(runs)).order_by(RUNS.c.seq.desc())
+    found: dict[str, dict[str, Any]] = {}
+    for plan in connection.execute(query).scalars():
+        found |= plan.get(TRIED, {})
+    return found
+
+
+def _now(inputs: Mapping[str, int], run: int, back: Mapping[str, int]) -> dict[str, int]:
+    """Return versions that something was made from, under the number of this run where they come back with it."""
+    return {name: run if back.get(name) == version else version for name, version in inputs.items()}
+
+
+def _write_way(connection: Connection, run: int, dataset: str, way: Mapping[str, Any], back: Mapping[str, int]) -> None:
+    """Let a dataset that stays have been made as it was before the undone runs: they may have tried it otherwise."""
+    same = (VERSIONS.c.dataset == dataset) & (VERSIONS.c.run == way["run"])
+    connection.execute(update(VERSIONS).where(same).values({**way, "inputs": _now(way["inputs"], run, back)}))

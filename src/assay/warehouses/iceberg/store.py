@@ -133,8 +133,7 @@ class IcebergWarehouse(RunRecords):
             lease.check(connection, handle)
             publishing.check_pointers(connection, publication)
             swap_pointers(connection, {name: (location(state, name), new.location) for name, new in prepared.items()})
-            seq = publishing.write_versions(connection, handle, publication, prepared)
-            publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
+            publishing.write(connection, handle, publication, prepared)
 
     def open(self, at: int | dt.datetime | None = None) -> Opened:
         """Read a published state, and hold it against every vacuum."""

@@ -143,8 +143,7 @@ class PostgresWarehouse(FileRecords):
             views.refresh(connection, _changed_tables(publication))
             self._database.lock(connection)
             publishing.check_pointers(connection, publication)
-            seq = publishing.write_versions(connection, handle, publication, prepared)
-            publishing.write_end(connection, handle, publication.result, seq if publication.changes else None)
+            publishing.write(connection, handle, publication, prepared)
 
     def vacuum(self, retention: Retention | None, *, remove: bool) -> Vacuumed:
         """Remove what no kept state, no run at work and no reader needs, or just tell what would go."""
