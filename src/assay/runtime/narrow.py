@@ -197,7 +197,7 @@ def _is_local(work: Work, node: Node, anchors: Mapping[str, Sequence[str]]) -> b
     from assay.runtime.locality import is_local
 
     schemas = {parameter: work.traced[name].seen.names for parameter, name in node.inputs.items()}
-    return is_local(work.traced[node.name].definition, schemas, anchors)
+    return is_local(work.traced[node.name].judged, schemas, anchors)
 
 
 def _delta(work: Work, name: str, base: Version) -> Delta | None:

@@ -85,9 +85,9 @@ def period_of(
     counted = set(counted_inputs(table.rows, table.upstream))
     schemas = {parameter: traced[upstream].seen.names for parameter, upstream in table.inputs.items()}
     if not counted <= {table.inputs[p] for p in inputs} or not is_local(
-        traced[name].definition, schemas, dict.fromkeys(inputs, (found,))
+        traced[name].judged, schemas, dict.fromkeys(inputs, (found,))
     ):
-        return f"its function does not keep the {kind}s apart"
+        return f"its function, or a check, does not keep the {kind}s apart"
     if base is not None and not _same_shape(table, traced[name].stored, base):
         return "its columns or partitions have changed"
     return Period(found, *_span(schema, found, options), inputs)

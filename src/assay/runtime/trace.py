@@ -48,6 +48,8 @@ class Traced:
     """Whether no two of its rows share a position: a function that multiplies rows gives several of them one."""
     definition: str = ""
     """What a function computes, as the engine's text over tables named after its parameters."""
+    judged: str = ""
+    """The same with what its row checks look at, which may be other rows: what must be local to be narrowed."""
 
 
 def trace(pipeline: Pipeline, engine: Engine) -> Mapping[str, Traced]:
@@ -108,13 +110,15 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
     }
     if not isinstance(node, Table):
         _check_grain(node, schema, traced)
-        return Traced(schema, schema, schema, _digest(definition), _places_unique(node, traced), computes)
+        return Traced(schema, schema, schema, _digest(definition), _places_unique(node, traced), computes, computes)
     _check_declaration(node, schema)
     definition["checks"] = _check_definitions(node, frame, schema, session)
     definition |= {name: repr(getattr(node, name)) for name in ("write", "key", "keep", "partition_by")}
     _check_grain(node, schema, traced)
     stored, seen = _stored(node, schema)
-    return Traced(schema, stored, seen, _digest(definition), _places_unique(node, traced), computes)
+    apart = all(_is_of_its_row(text) for _, _, text in definition["checks"])
+    judged = computes if apart else _judged(node, frame, session)
+    return Traced(schema, stored, seen, _digest(definition), _places_unique(node, traced), computes, judged)
 
 
 def _places_unique(node: Node, traced: Mapping[str, Traced]) -> bool:
@@ -229,6 +233,18 @@ def _check_definitions(table: Table, frame: Frame, schema: Schema, session: Sess
                 ) from error
         found.append([check.name, check.action, text])
     return found
+
+
+def _is_of_its_row(definition: str) -> bool:
+    """Return whether no window can be in a text; one that has the word for another reason is looked at, too."""
+    return "over" not in definition.lower()
+
+
+def _judged(table: Table, frame: Frame, session: Session) -> str:
+    """Return what the function computes, with a column for each of its row checks."""
+    checks = (check for check in table.checks if isinstance(check, RowCheck))
+    columns = {f"{SYSTEM_PREFIX}broken_{n}": broken(check) for n, check in enumerate(checks)}
+    return session.definition(frame.with_columns(**columns))
 
 
 def _check_other_side(table: Table, check: CrossCheck, traced: Mapping[str, Traced]) -> None:
