@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +19,8 @@ from assay.model.errors import SourceError
 from assay.model.files import Csv, csv
 from assay.model.source import Slice
 from assay.sources.files import Delivery, find, identify, unchanged_since
+
+ROOT = Path(__file__).parents[2]
 
 
 def source(path: str) -> Csv:
@@ -58,6 +62,33 @@ def test_files_are_found_and_named_from_the_last_folder_before_a_wildcard(
     for found in (find(source(pattern), tmp_path), find(source(str(tmp_path / pattern)), Path("/nowhere"))):
         assert [delivery.name for delivery in found] == names
         assert [Path(delivery.identity.path).stem for delivery in found] == [Path(name).stem for name in names]
+
+
+@pytest.mark.parametrize("pattern", ["**/*.csv", "*/*.csv", "*/a.csv", "**/a.csv", "south/*.csv"])
+def test_a_folder_that_cannot_be_looked_into_is_told_and_not_taken_for_empty(tmp_path: Path, pattern: str) -> None:
+    write(tmp_path, "north/a.csv", "south/a.csv")
+    (tmp_path / "south").chmod(0)
+    names = "from tests.sources.test_files import find, source; from pathlib import Path; import sys"
+    call = [
+        sys.executable,
+        "-c",
+        f"{names}; print(find(source(sys.argv[1]), Path(sys.argv[2])))",
+        pattern,
+        str(tmp_path),
+    ]
+    # Root may look into everything.
+    plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    found = subprocess.run([*plain, *call], capture_output=True, text=True, check=False, cwd=ROOT)
+    told = found.stderr.splitlines()[-1]
+    assert told.startswith(f"assay.model.errors.SourceError: {tmp_path}/south")
+    assert told.endswith(": Permission denied.")
+
+
+@pytest.mark.parametrize("name", ["orders[1].csv", "[a].csv"])
+def test_a_file_whose_name_is_a_pattern_is_found_by_its_name(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name, "orders1.csv", "a.csv")
+    for found in (find(source(name), tmp_path), find(source(str(tmp_path / name)), Path("/nowhere"))):
+        assert [delivery.name for delivery in found] == [name]
 
 
 @given(st.sets(st.text("ab*[]?", min_size=1, max_size=4), min_size=1, max_size=8), st.sampled_from(["*", "a*", "?b*"]))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import fnmatch
 import hashlib
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -45,13 +45,11 @@ def find(source: Source, base: Path) -> list[Delivery]:
     parts = [part for part in pattern.parts if part != pattern.anchor]
     while len(parts) > 1 and not _WILD & set(parts[0]):
         root /= parts.pop(0)
-    wanted = Path(*parts)
-    if not _WILD & set(str(wanted)):
-        paths = [root / wanted]
+    if not _WILD & set("".join(parts)) or (len(parts) == 1 and _is_called(root / parts[0])):
+        paths = [root.joinpath(*parts)]
     else:
         # A pattern with two ** finds a file more than once.
-        found = {root / path for path in glob.glob(str(wanted), root_dir=root, recursive=True)}
-        paths = sorted(path for path in found if path.is_file())
+        paths = sorted(set(_matching(root, parts)))
         if not paths:
             raise SourceError(f"No file matches {source.path}.")
     for path in paths:
@@ -92,6 +90,48 @@ def unchanged_since(identity: FileIdentity) -> bool:
     except SourceError:
         return False
     return _marks(now) == _marks(identity)
+
+
+def _is_called(path: Path) -> bool:
+    """Return whether there is a file of a name that also is a pattern, as copies are called: orders[1].csv."""
+    return not {"*", "?"} & set(path.name) and path.is_file()
+
+
+def _matching(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield the files under a folder that a pattern matches, in its parts, as `glob` does.
+
+    Raises SourceError for a folder that cannot be looked into, in which `glob` would find nothing: files that are not
+    found count as gone where a source mirrors its folder.
+    """
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _matching(folder, rest or ("*",))
+        part, rest = "*", parts
+    for path in [folder / part] if not _WILD & set(part) else _listed(folder, part):
+        if _is(path, stat.S_ISDIR if rest else stat.S_ISREG):
+            yield from _matching(path, rest) if rest else (path,)
+
+
+def _listed(folder: Path, part: str) -> Iterator[Path]:
+    try:
+        found = {path.name: path for path in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror or error}.") from None
+    for name in fnmatch.filter(found, part):
+        if part.startswith(".") or not name.startswith("."):
+            yield found[name]
+
+
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Return whether a path is of a kind; one that leads nowhere is of none."""
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}.") from None
 
 
 def _stat(path: Path) -> FileIdentity:
