@@ -7,10 +7,15 @@ from assay.model.database import postgres as postgres
 from assay.model.database import relation as relation
 from assay.model.dbt import dbt as dbt
 from assay.model.errors import AssayError as AssayError
+from assay.model.errors import ConflictError as ConflictError
 from assay.model.errors import DeclarationError as DeclarationError
+from assay.model.errors import LeaseError as LeaseError
 from assay.model.errors import RunError as RunError
+from assay.model.errors import SettingsError as SettingsError
 from assay.model.errors import SourceError as SourceError
+from assay.model.errors import TableError as TableError
 from assay.model.errors import UsageError as UsageError
+from assay.model.errors import WarehouseError as WarehouseError
 from assay.model.files import csv as csv
 from assay.model.files import dataframe as dataframe
 from assay.model.files import parquet as parquet
@@ -67,6 +72,7 @@ from assay.quality.checks import row_count as row_count
 from assay.quality.checks import unique as unique
 from assay.queries import diff as diff
 from assay.queries import where as where
+from assay.settings import Settings as Settings
 from assay.sources.postgres.asking import ask as ask
 from assay.syncing import sync as sync
 from assay.transform.dates import days_between as days_between

@@ -25,6 +25,14 @@ def find_pipeline(name: str, settings: Settings) -> Pipeline:
     return found
 
 
+def find_workflow(name: str, settings: Settings) -> Workflow:
+    """Load a workflow by its name in assay.toml or as "module:object"; see `find`."""
+    found = find(name, settings)
+    if isinstance(found, Pipeline):
+        raise DeclarationError(f"{name!r} is a pipeline, and no workflow of some: run, plan or resume it as one.")
+    return found
+
+
 def find(name: str, settings: Settings) -> Pipeline | Workflow:
     """Load a pipeline or workflow by its name in assay.toml or as "module:object".
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from assay import assembly, platform
 from assay.assembly import Location
+from assay.loading import find_workflow
 from assay.model.event import Observer
 from assay.model.outcome import WorkflowResult
 from assay.model.pipeline import Pipeline
@@ -54,26 +55,33 @@ class PlannedUnit:
         return told | ({"plan": self.plan.to_json()} if self.plan else {})
 
 
-def run_workflow(workflow: Workflow, **arguments: Unpack[WorkflowArguments]) -> WorkflowResult:
+def run_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArguments]) -> WorkflowResult:
     """Run a workflow: what stands in a phase side by side, and the next phase when all of it has ended well.
 
     Each pipeline publishes all of its tables, or nothing, when it ends. `result.ok` tells whether every phase ended
     well. Raises LeaseError where another run of the workflow is at work.
     """
-    return _phased(arguments).run(workflow, platform.options(_of_run(arguments)))
+    return _phased(arguments).run(_named(workflow, arguments), platform.options(_of_run(arguments)))
 
 
-def resume_workflow(workflow: Workflow, **arguments: Unpack[WorkflowArguments]) -> WorkflowResult:
+def resume_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArguments]) -> WorkflowResult:
     """Go on with a workflow's newest run, which failed: what ended well stands, its failed pipelines are resumed.
 
     Raises UsageError where there is nothing to resume, or the workflow has other phases now.
     """
-    return _phased(arguments).resume(workflow)
+    return _phased(arguments).resume(_named(workflow, arguments))
 
 
-def plan_workflow(workflow: Workflow, **arguments: Unpack[WorkflowArguments]) -> list[PlannedUnit]:
+def plan_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArguments]) -> list[PlannedUnit]:
     """Return what a run would do, step by step; a phase can be planned when those before it have published."""
-    return list(_planned(workflow, _of_run(arguments), open_to=""))
+    return list(_planned(_named(workflow, arguments), _of_run(arguments), open_to=""))
+
+
+def _named(workflow: Workflow | str, arguments: WorkflowArguments) -> Workflow:
+    """Return a workflow by the name that people write, or itself."""
+    if isinstance(workflow, Workflow):
+        return workflow
+    return find_workflow(workflow, arguments.get("settings") or assembly.current_settings())
 
 
 def _planned(workflow: Workflow, arguments: RunArguments, open_to: str) -> Iterator[PlannedUnit]:

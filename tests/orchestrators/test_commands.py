@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import assay
 from tests.conformance.processes import call, finished, started
 from tests.conformance.project import told
 
@@ -126,3 +127,14 @@ def test_a_second_run_waits_for_the_first_or_stops_as_the_setting_says(project: 
             (project / "wait").unlink()
             assert (finished(first).returncode, finished(second).returncode) == (0, 0)
     assert (project / "calls").read_text().splitlines() == ["check", "check"]
+
+
+def test_python_finds_workflows_by_the_names_that_people_write(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    assert [unit.name for unit in assay.plan_workflow("nightly")] == ["check", "orders", "slow"]
+    assert assay.run_workflow("nightly").ok
+    with pytest.raises(assay.UsageError, match="nothing to resume"):
+        assay.resume_workflow("flows:nightly")
+    with pytest.raises(assay.DeclarationError, match="'flows:orders' is a pipeline, and no workflow of some"):
+        assay.run_workflow("flows:orders")
