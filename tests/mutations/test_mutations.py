@@ -50,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "the publish transaction is split in two",
         "warehouses/iceberg/store.py",
-        "            seq = publishing.write_versions(",
-        "        with self._catalog.write() as connection:\n            seq = publishing.write_versions(",
+        "            publishing.write(",
+        "        with self._catalog.write() as connection:\n            publishing.write(",
         (f"{PUBLISH}::test_a_reader_never_sees_a_part_of_a_publish",),
     ),
     Mutation(
