@@ -9,7 +9,11 @@ import pytest
 from narwhals import col
 
 import assay
-from tests.runtime.shop import Frame, Shop, bronze_order, define
+from assay.model.dbt import DBT, DbtProject, Model
+from assay.model.run import RunOptions
+from assay.orchestrators.outline import outline_of
+from assay.runtime.select import mirrored, modelled, selected
+from tests.runtime.shop import DAY, ORDERS, Frame, Shop, bronze_order, define
 
 LINES = ("1,ann,10", "2,bob,20")
 
@@ -136,3 +140,49 @@ def test_a_changed_view_computes_its_readers_again_but_not_the_tables_it_reads(o
     assert computed(result) == {"silver_order", "silver_customer", "gold_total", "gold_count"}
     assert result.tables["silver_customer"].reason == "its content is as published"
     assert open_shop.rows("select amount from gold.total order by amount") == [(30,), (60,)]
+
+
+def with_models() -> assay.Pipeline:
+    """The same tables and a published source, of which a dbt project as it was read makes three models."""
+    columns = {"id": "BIGINT", "name": "VARCHAR"}
+    customers = assay.relation("customers", columns=columns, key="id", publish=True)
+    database = assay.postgres("env:NONE", mode="full", tables={"bronze_customer": customers})
+    declared = assay.Pipeline("shop", tables=[*tables(), assay.dbt("marts")], sources={"orders": ORDERS, **database})
+    reads = {"rev": ("silver_order",), "people": ("bronze_customer",), "both": ("bronze_customer", "silver_customer")}
+    models = [Model(n, n, "gold", n, "table", reads=reads[n], fingerprint=n) for n in reads]
+    return declared.building(DbtProject("marts", {model.name: model for model in models}))
+
+
+MODELS = {"gold_rev", "gold_people", "gold_both"}
+READ = {"bronze_order", "large", "silver_order"}
+FOLLOW = {"silver_order", "silver_customer", "gold_total", "gold_count"}
+WITH_MODELS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
+    "gold_rev": (set(), set(), MODELS),
+    "+gold_rev": (READ, set(), MODELS),
+    "+gold_people": (set(), {"bronze_customer"}, MODELS),
+    "+gold_both": ({"bronze_order", "large", "silver_customer"}, {"bronze_customer"}, MODELS),
+    "bronze_order+": ({"bronze_order", "large", *FOLLOW}, set(), MODELS),
+    "silver_order+": ({"large", "silver_order", "gold_total", "gold_count"}, set(), MODELS),
+    "large+": ({"large", *FOLLOW}, set(), MODELS),
+    "bronze_customer+": (set(), {"bronze_customer"}, MODELS),
+    "silver_order": ({"large", "silver_order"}, set(), set()),
+    "+silver_order": (READ, set(), set()),
+    "gold_total+": ({"gold_total"}, set(), set()),
+}
+
+
+@pytest.mark.parametrize("text", WITH_MODELS)
+def test_a_model_is_chosen_with_what_it_reads_and_after_what_it_reads(text: str) -> None:
+    pipeline, options = with_models(), RunOptions(DAY, select=(text,))
+    found = selected(pipeline, options)[0], mirrored(pipeline, options), modelled(pipeline, options)
+    assert found == WITH_MODELS[text]
+
+
+@pytest.mark.parametrize(("text", "builds"), [("bronze_order+", True), ("bronze_order", False)])
+def test_an_orchestrator_is_told_of_models_that_may_follow_before_their_project_was_read(
+    text: str, *, builds: bool
+) -> None:
+    declared = assay.Pipeline("shop", tables=[*tables(), assay.dbt("marts")], sources={"orders": ORDERS})
+    steps = {stage.step: stage.after for stage in outline_of(declared, RunOptions(DAY, select=(text,)))}
+    assert (DBT in steps) is builds
+    assert not builds or set(steps[DBT]) == steps.keys() - {DBT}

@@ -34,21 +34,21 @@ def ordered(nodes: Sequence[Node], sources: Collection[str], layers: Sequence[st
     return {name: by_name[name] for name in sorted(order, key=lambda name: (rank[name], position[name]))}
 
 
-def downstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
-    """Return the names and all that follows from them; the nodes stand in order."""
+def downstream(reads_of: Mapping[str, Collection[str]], names: Iterable[str]) -> set[str]:
+    """Return the names and all that follows from them; each stands after what it is made of."""
     found = set(names)
-    for name, node in nodes.items():
-        if found.intersection(node.upstream):
+    for name, reads in reads_of.items():
+        if found.intersection(reads):
             found.add(name)
     return found
 
 
-def upstream(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
-    """Return the names and every node they read, directly or through others."""
+def upstream(reads_of: Mapping[str, Collection[str]], names: Iterable[str]) -> set[str]:
+    """Return the names and all of the others that they are made of, directly or through others."""
     found = set(names)
-    for name in reversed(list(nodes)):
+    for name in reversed(list(reads_of)):
         if name in found:
-            found.update(n for n in nodes[name].upstream if n in nodes)
+            found.update(read for read in reads_of[name] if read in reads_of)
     return found
 
 

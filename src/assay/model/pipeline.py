@@ -179,6 +179,12 @@ class Pipeline:
         return copy
 
 
+def made_of(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """Return what each published source, table, view and model reads, by name, each after what it reads."""
+    nodes = {name: node.upstream for name, node in pipeline.nodes.items()}
+    return dict.fromkeys(pipeline.mirrors, ()) | nodes | {name: model.reads for name, model in pipeline.models.items()}
+
+
 def _project(name: str, tables: Sequence[Node | ModuleType | DbtProject]) -> DbtProject | None:
     found = [told for told in tables if isinstance(told, DbtProject)]
     if len(found) > 1:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from assay.model.check import Verdict
 from assay.model.ledger import ControlTotal, Ledger
+from assay.model.selection import Selection
 from assay.model.source import Mended
 
 RunState = Literal["staged", "published", "unchanged", "failed", "undone", "done"]
@@ -59,6 +60,11 @@ class RunOptions:
     """What to load instead of looking at the sources."""
     dated: bool = False
     """Whether the user gave the date, so that stamps show it, rather than the clock."""
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """The tables that were asked for."""
+        return tuple(Selection.of(text) for text in self.select)
 
 
 @dataclass(frozen=True, slots=True)

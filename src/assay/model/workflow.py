@@ -12,6 +12,7 @@ from typing import Any, Literal, assert_never
 
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.pipeline import Pipeline
+from assay.model.selection import Selection
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _RUN = "run"
@@ -96,10 +97,9 @@ def part(name: str, pipeline: Pipeline, *, layers: Sequence[str] = (), select: S
             )
     known = (*pipeline.nodes, *pipeline.mirrors)
     for chosen in select:
-        if chosen.strip("+") not in known:
-            raise DeclarationError(
-                f"part({name!r}): {pipeline.name} has no table {chosen!r}.{near_miss(chosen.strip('+'), known)}"
-            )
+        asked = Selection.of(chosen).name
+        if asked not in known:
+            raise DeclarationError(f"part({name!r}): {pipeline.name} has no table {chosen!r}.{near_miss(asked, known)}")
     return Part(name, pipeline, tuple(layers), tuple(select))
 
 

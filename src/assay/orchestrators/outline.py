@@ -47,7 +47,9 @@ def outline_of(pipeline: Pipeline, options: RunOptions) -> tuple[Stage, ...]:
     read = {each for name in nodes for each in pipeline.nodes[name].upstream if each in pipeline.sources}
     sources = (read - pipeline.mirrors.keys()) | mirrored(pipeline, options)
     steps = nodes | {_leader(pipeline, name) for name in sources}
-    if _models(pipeline) & set(options.layers) or not (options.layers or options.select):
+    # What follows from a table may be a model.
+    follows = any(each.downstream for each in options.selections)
+    if _models(pipeline) & set(options.layers) or follows or not (options.layers or options.select):
         steps.add(DBT)
     return tuple(
         replace(stage, after=tuple(name for name in stage.after if name in steps))

@@ -87,7 +87,7 @@ def stands(work: Work, table: Table, base: Version) -> bool:
     """Return whether only a table's inputs can have changed since its published version."""
     options = work.plan.options
     moved = reads_date(work.pipeline, table.name) and base.as_of != options.as_of.isoformat()
-    chosen = table.name in {text.strip("+") for text in options.select}
+    chosen = table.name in {each.name for each in options.selections}
     return not (options.full or chosen or moved) and base.fingerprint == work.traced[table.name].fingerprint
 
 

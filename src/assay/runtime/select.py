@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.model import graph
 from assay.model.errors import DeclarationError, near_miss
-from assay.model.pipeline import Pipeline
+from assay.model.pipeline import Pipeline, made_of
 from assay.model.run import RunOptions
 from assay.model.table import Table
 
@@ -14,19 +14,7 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
 
     `name` is one table, `+name` it and what it reads, `name+` it and what follows from it.
     """
-    named: set[str] = set()
-    chosen: set[str] = set()
-    for text in options.select:
-        name = text.strip("+")
-        known = (*pipeline.nodes, *pipeline.mirrors, *pipeline.models)
-        if name not in known:
-            raise DeclarationError(f"{pipeline.name} has no table {name!r}.{near_miss(name, known)}")
-        named.add(name)
-        chosen |= {name}
-        if text.startswith("+"):
-            chosen |= graph.upstream(pipeline.nodes, [name])
-        if text.endswith("+"):
-            chosen |= graph.downstream(pipeline.nodes, [name])
+    chosen = _asked(pipeline, options)
     layers = options.layers
     if options.backfill and not layers and not options.select:
         layers = pipeline.layers[1:]
@@ -40,26 +28,37 @@ def selected(pipeline: Pipeline, options: RunOptions) -> tuple[set[str], set[str
     if not options.select and not layers:
         chosen = set(pipeline.nodes)
     chosen &= pipeline.nodes.keys()
-    return chosen | _views_for(pipeline, chosen), named
+    return chosen | _views_for(pipeline, chosen), {each.name for each in options.selections}
 
 
 def mirrored(pipeline: Pipeline, options: RunOptions) -> set[str]:
     """Return the sources that a run is to publish as tables, whether any table reads them or not."""
-    named = {text.strip("+") for text in options.select}
-    for text in options.select:
-        if text.startswith("+"):
-            nodes = graph.upstream(pipeline.nodes, [text.strip("+")]) & pipeline.nodes.keys()
-            named |= {read for node in nodes for read in pipeline.nodes[node].upstream}
+    asked = _asked(pipeline, options)
     every = not options.select and not options.layers
-    return {name for name in pipeline.mirrors if every or name in named or name.partition("_")[0] in options.layers}
+    return {name for name in pipeline.mirrors if every or name in asked or name.partition("_")[0] in options.layers}
 
 
 def modelled(pipeline: Pipeline, options: RunOptions) -> set[str]:
     """Return the models that a run may build: all, where any of them was asked for, as they are tested together."""
-    named = {text.strip("+") for text in options.select}
+    asked = _asked(pipeline, options)
     every = not options.select and not options.layers
-    asked = (name in named or name.partition("_")[0] in options.layers for name in pipeline.models)
-    return set(pipeline.models) if every or any(asked) else set()
+    wanted = (name in asked or name.partition("_")[0] in options.layers for name in pipeline.models)
+    return set(pipeline.models) if every or any(wanted) else set()
+
+
+def _asked(pipeline: Pipeline, options: RunOptions) -> set[str]:
+    """Return the tables, views, models and published sources that `--select` means; not those of a layer."""
+    reads_of = made_of(pipeline)
+    asked: set[str] = set()
+    for each in options.selections:
+        if each.name not in reads_of:
+            raise DeclarationError(f"{pipeline.name} has no table {each.name!r}.{near_miss(each.name, reads_of)}")
+        asked.add(each.name)
+        if each.upstream:
+            asked |= graph.upstream(reads_of, [each.name])
+        if each.downstream:
+            asked |= graph.downstream(reads_of, [each.name])
+    return asked
 
 
 def _views_for(pipeline: Pipeline, chosen: set[str]) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from assay.model import graph
 from assay.model.data import DataFile, Manifest, Version, dataset_of_view
-from assay.model.pipeline import Pipeline
+from assay.model.pipeline import Pipeline, made_of
 from assay.model.ports import Engine, Frame, Session, Warehouse
 from assay.model.run import RunHandle
 from assay.model.schema import Schema
@@ -124,9 +124,9 @@ def would_be(work: Work, name: str) -> Dataset | None:
 
 def slices_behind(work: Work, name: str) -> tuple[Slice, ...]:
     """Return the slices, as they will stand, of all sources that a table is made from."""
-    behind = graph.upstream(work.pipeline.nodes, [name])
+    reads_of = made_of(work.pipeline)
     found: list[Slice] = []
-    reads = {read for node in behind for read in work.pipeline.nodes[node].upstream}
+    reads = {read for node in graph.upstream(reads_of, [name]) for read in reads_of[node]}
     for source in sorted(reads & set(work.pipeline.sources)):
         dataset = work.dataset(source)
         manifest = work.warehouse.manifests(work.handle.id, [dataset]).get(dataset)

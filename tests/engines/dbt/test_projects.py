@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,13 @@ def test_what_lies_beside_a_project_is_none_of_it(tiny: Tiny, tmp_path: Path) ->
     assert tiny.rows("select visits from marts.visits") == [(7,)]
     # Of what was refused, and of what was published.
     assert len(list((tmp_path / "cache").rglob("manifest.json"))) == 2
+
+
+def test_models_are_selected_with_the_table_that_they_read_and_by_it(tiny: Tiny) -> None:
+    assert tiny.run(select=["raw_orders+"]).state == "published"
+    assert tiny.kinds() == BASE
+    assert tiny.rows("select sum(amount) from marts.revenue") == [(Decimal("67.50"),)]
+    tiny.change("insert into orders values (4, 103, 1)")
+    assert tiny.run(select=["marts_revenue"]).state == "unchanged", "what it reads is taken as it stands"
+    assert tiny.run(select=["+marts_revenue"]).state == "published"
+    assert tiny.rows("select sum(amount) from marts.revenue") == [(Decimal("68.50"),)]
