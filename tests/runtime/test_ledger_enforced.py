@@ -206,6 +206,59 @@ def test_groups_whose_control_total_comes_out_are_published(stocked: Shop, case:
     assert result.tables["gold_total"].ledger.filtered == filtered
 
 
+def rows_dropped_by_groups(bronze_order: Frame) -> Frame:
+    known = totals(bronze_order).select("customer", bought=col("orders"))
+    kept = assay.drop_where(bronze_order.join(known, on="customer"), "many", col("bought") > 1)
+    return totals(kept)
+
+
+def groups_with_largest_dropped(bronze_order: Frame) -> Frame:
+    grouped = bronze_order.group_by("customer").agg(
+        revenue=col("amount").sum(), orders=nw.len(), amount=col("amount").max()
+    )
+    return assay.drop_where(grouped, "ann's", col("customer") == "ann")
+
+
+NAMESAKES = {
+    "numbers": {"revenue": col("amount") * 100, "orders": col("id") + 6},
+    "texts": {"revenue": col("customer"), "orders": col("customer")},
+}
+DROPPED: dict[str, tuple[Callable[[Frame], Frame], int, int]] = {
+    "nothing": (totals, 42, 4),
+    "rows": (rows_dropped, 37, 3),
+    "rows, by what their groups have": (rows_dropped_by_groups, 27, 2),
+    "groups": (groups_dropped, 27, 2),
+    "groups, beside a column of the name that is read": (groups_with_largest_dropped, 27, 2),
+}
+
+
+@pytest.mark.parametrize("what", NAMESAKES)
+@pytest.mark.parametrize("case", DROPPED)
+@pytest.mark.parametrize("grain", GRAINS)
+def test_a_control_total_comes_out_though_the_input_has_columns_of_the_names_of_the_result(
+    stocked: Shop, case: str, grain: str, what: str
+) -> None:
+    function, amount, orders = DROPPED[case]
+    stocked.orders("1,ann,10", "2,bob,20", "3,ann,5", "4,cat,7")
+    wider = define(lambda orders: orders.with_columns(**NAMESAKES[what]))
+    result = stocked.run(wider, define(function, "gold_total", rows=GRAINS[grain]))
+    assert result.problems == ()
+    assert stocked.rows("select sum(revenue), sum(orders) from gold.total") == [(amount, orders)]
+    (total,) = result.tables["gold_total"].ledger.totals
+    assert total.went_in == total.came_out == (orders if grain == "a count" else amount)
+
+
+def test_a_total_of_a_column_that_has_its_name_in_the_input_alone_is_what_the_named_one_was(stocked: Shop) -> None:
+    def renamed(silver_order: Frame) -> Frame:
+        named = silver_order.select("customer", revenue=col("amount"))
+        kept = assay.drop_where(named, "small", col("revenue") < 6)
+        return kept.group_by("customer").agg(col("revenue").sum())
+
+    wider = define(lambda bronze_order: bronze_order.with_columns(revenue=col("amount") * 100), "silver_order")
+    result = stocked.run(bronze_order(), wider, define(renamed, "gold_total", rows=GRAINS["a sum"]))
+    assert (result.problems, stocked.rows("select sum(revenue) from gold.total")) == ((), [(37,)])
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

@@ -59,7 +59,9 @@ class Loss:
     reason: str
     rows: int
     totals: Mapping[str, Any]
-    """By column, where the frame had it."""
+    """By column, where the frame had it and it can be summed."""
+    before: Frame
+    """The frame that it was taken from."""
 
 
 def losses(session: Session, dropped: Sequence[Dropped], grain: Grain) -> tuple[Loss, ...]:
@@ -73,8 +75,9 @@ def losses(session: Session, dropped: Sequence[Dropped], grain: Grain) -> tuple[
     found: list[Loss] = []
     for chain in _chains(session, dropped):
         before = chain[0].before
-        known = before.collect_schema().names()
-        columns = [column for column in dict.fromkeys(wanted) if column in known]
+        known = before.collect_schema()
+        # An input may have a text under the name of a total.
+        columns = [column for column in dict.fromkeys(wanted) if column in known and _is_summed(known[column])]
         flags = _gone_first(chain)
         sums = {
             f"c{n}_{m}": when(gone).then(col(column))
@@ -86,7 +89,8 @@ def losses(session: Session, dropped: Sequence[Dropped], grain: Grain) -> tuple[
         (row,) = session.fetch(flagged.select(col(name).sum() for name in (*counts, *sums)))
         totals = iter(row[len(chain) :])
         for drop, rows in zip(chain, row, strict=False):
-            found.append(Loss(drop.reason, int(rows or 0), {column: next(totals) or 0 for column in columns}))
+            sums_of = {column: next(totals) or 0 for column in columns}
+            found.append(Loss(drop.reason, int(rows or 0), sums_of, drop.before))
     return tuple(found)
 
 
@@ -133,12 +137,33 @@ def control_totals(
     out_of = _totals(session, frame, [out for out, _ in wanted])
     found = []
     for (out, column), went_in, came_out in zip(wanted, into, out_of, strict=True):
-        # Dropped before grouping a row counts for itself, after it for all that it stands for.
-        left = went_in - sum(
-            loss.totals.get(out, loss.totals.get(column) if column else loss.rows) or 0 for loss in lost
-        )
+        left = went_in - sum(_taken(session, loss, out, column, read) for loss in lost)
         found.append(ControlTotal(out, _plain(left), _plain(came_out), agree(left, came_out)))
     return tuple(found)
+
+
+def _taken(session: Session, loss: Loss, out: str, column: str | None, read: Frame) -> Any:
+    """Return what a loss took from a control total.
+
+    Dropped before grouping a row counts for itself, after it for all that it stands for.
+    """
+    own = loss.rows if column is None else loss.totals.get(column)
+    of_group = loss.totals.get(out)
+    if own is None or of_group is None:
+        return (of_group if own is None else own) or 0
+    # Where the input has a column of that name, it may be that and not the result's.
+    is_namesake = out in read.collect_schema().names() and not _is_grouped(session, loss.before, read)
+    return own if is_namesake else of_group
+
+
+def _is_grouped(session: Session, frame: Frame, read: Frame) -> bool:
+    from assay.runtime.grouping import is_grouped
+
+    return is_grouped(session.definition(frame), session.definition(read))
+
+
+def _is_summed(kind: nw.dtypes.DType) -> bool:
+    return kind.is_numeric() or kind == nw.Boolean
 
 
 def _totals(session: Session, frame: Frame, columns: Sequence[str | None]) -> list[Any]:
