@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from narwhals import col
 
 import assay
 from assay import DeclarationError, Overwrite, Pipeline, free
@@ -204,6 +205,22 @@ def test_the_command_says_what_holds_and_ends_with_1_where_something_fails(good:
     next((tmp_path / "lake" / "prod").rglob("*.parquet")).unlink()
     code, printed = told("pipelines.retail:retail", "--warehouse", str(tmp_path / "lake"), "--json")
     assert (code, json.loads(printed)["ok"], json.loads(printed)["counts"]["fails"]) == (1, False, 1)
+
+
+def test_two_checks_of_one_name_are_both_judged(tmp_path: Path) -> None:
+    checks = [assay.fails_when("odd", col("n") == 1), assay.fails_when("odd", col("n") > 0)]
+
+    @assay.table(checks=checks)
+    def bronze_number(numbers: Any) -> Any:
+        return numbers
+
+    (tmp_path / "numbers.csv").write_text("n\n1\n2\n3\n")
+    numbers = assay.csv(str(tmp_path / "numbers.csv"), columns={"n": "BIGINT"})
+    pipeline = Pipeline("numbers", tables=[bronze_number], sources={"numbers": numbers})
+    run = assay.run(pipeline, warehouse=tmp_path / "lake")
+    assert [(v.check, v.broken) for v in run.tables["bronze_number"].verdicts] == [("odd", 1), ("odd", 3)]
+    found = [each for each in assay.validate(pipeline, warehouse=tmp_path / "lake").findings if each.part == "quality"]
+    assert [(each.what, each.detail) for each in found] == [("odd", "broken by 1 case"), ("odd", "broken by 3 cases")]
 
 
 def test_a_warehouse_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import narwhals as nw
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from assay import (
     assess,
     between,
     complete,
+    fails_when,
     fresh_within,
     has_type,
     lengths,
@@ -93,6 +95,13 @@ def test_the_report_has_the_checks_in_their_order_and_the_share_of_sound_rows(ki
             {"check": "between(amount, 0, 9)", "action": "warn", "broken": 1},
         ],
     }
+
+
+def test_two_checks_of_one_name_are_told_apart() -> None:
+    checks = [fails_when("odd", nw.col("id") == 1), unique("id"), fails_when("odd", nw.col("id") > 0)]
+    found = assess(TABLE, checks)
+    assert [(v.check, v.broken) for v in found.verdicts] == [("odd", 1), ("unique(id)", 1), ("odd", 3)]
+    assert found.sound == 1
 
 
 @every_kind
