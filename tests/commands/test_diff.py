@@ -149,6 +149,7 @@ SCHEMA = Schema.of([("id", "BIGINT"), ("name", "VARCHAR"), ("share", "DOUBLE")])
 NAMES, SHARES = (st.one_of(st.none(), st.sampled_from(values)) for values in ("abc", [0.0, 1.5, -2.25]))
 VALUES = st.tuples(NAMES, SHARES)
 ROWS = st.lists(st.tuples(st.integers(0, 2), NAMES, SHARES), max_size=6)
+INF, NAN = float("inf"), float("nan")
 KEYED = st.dictionaries(st.integers(0, 6), VALUES, max_size=6)
 
 
@@ -192,6 +193,32 @@ def applied(rows: list[tuple[Any, ...]], found: Any) -> Counter[tuple[Any, ...]]
 def test_a_difference_by_key_applied_to_one_state_gives_the_other(common: Any, one: Any, other: Any) -> None:
     parts = [[(k, *v) for k, v in rows.items() if k not in common or rows is common] for rows in (common, one, other)]
     check(parts, ("id",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        (1e-10, 5e-10, 1),
+        (2e-10, 2e-10 + 1e-25, 0),
+        (0.0, 1e-12, 1),
+        (0.1, 0.1 + 1e-17, 0),
+        (1e300, 1.0000000001e300, 0),
+        (1e300, 1.00001e300, 1),
+        (INF, INF, 0),
+        (INF, 1.5, 1),
+        (NAN, NAN, 0),
+        (1.5, NAN, 1),
+        (None, None, 0),
+        (None, 1.5, 1),
+    ],
+)
+def test_a_double_differs_by_key_as_a_run_tells_it(
+    tmp_path: Path, before: float | None, after: float | None, changed: int
+) -> None:
+    sides = [version(tmp_path, n, [(1, "a", share)], (), ("id",)) for n, share in ((1, before), (2, after))]
+    with connected() as duck:
+        found = compare(duck, str(tmp_path), *sides, rows=9)
+    assert (found.added, found.removed, found.changed) == (0, 0, changed)
 
 
 @settings(max_examples=20, deadline=None)

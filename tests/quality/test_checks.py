@@ -24,7 +24,17 @@ from assay import (
     unique,
 )
 from assay.model.check import Check, OwnCheck, Reconciles, References, RowCheck, Verdict
-from assay.quality.checks import BROKEN, agree, any_broken, broken, columns_of, count_orphans, count_own, total_of
+from assay.quality.checks import (
+    BROKEN,
+    agree,
+    any_broken,
+    broken,
+    columns_of,
+    count_orphans,
+    count_own,
+    size_of,
+    total_of,
+)
 from tests.transform.frames import Frame, frame, rows_of
 
 TYPES = {"n": pa.int64(), "id": pa.int64(), "name": pa.string(), "amount": pa.decimal128(12, 2), "day": pa.date32()}
@@ -156,12 +166,29 @@ def test_a_total_is_a_sum_a_number_of_values_or_a_number_of_rows(
         (1e12, 1e12 + 100, True),
         (1e12, 1e12 + 10_000, False),
         (0.0, 1e-8, False),
+        (1e-10, 5e-10, False),
+        (1e-10, 1e-10 + 1e-25, True),
         (float("nan"), 1.0, False),
+        (float("nan"), float("nan"), True),
+        (float("inf"), float("inf"), True),
+        (float("inf"), float("-inf"), False),
+        (float("inf"), 1.0, False),
+        (float("inf"), Decimal("1.0"), False),
     ],
 )
 def test_totals_agree_to_the_last_digit_and_floats_to_nine(one: Any, other: Any, equal: bool) -> None:
-    assert agree(one, other) is equal
-    assert agree(other, one) is equal
+    assert agree(one, other, lambda: 0.0) is equal
+    assert agree(other, one, lambda: 0.0) is equal
+
+
+def test_totals_that_cancel_out_agree_within_what_was_summed() -> None:
+    amounts = [1e7, 0.1, -1e7]
+    assert sum(amounts) == 0.09999999962747097
+    given = table(amount=[Decimal("10000000"), Decimal("0.1"), Decimal("-10000000"), None])
+    assert rows_of(size_of(given, "amount")) == [{"size": 20000000.1}]
+    assert agree(sum(amounts), Decimal("0.1"), lambda: 20000000.1)
+    assert not agree(sum(amounts), Decimal("0.2"), lambda: 20000000.1)
+    assert not agree(sum(amounts), Decimal("0.1"), lambda: 0.0)
 
 
 @pytest.mark.parametrize(

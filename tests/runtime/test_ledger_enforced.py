@@ -297,6 +297,48 @@ def test_a_decimal_control_total_keeps_every_digit(stocked: Shop) -> None:
     assert (total.went_in, total.came_out) == ("42000000000000000.00", "42000000000000000.00")
 
 
+WEIGHTS = assay.csv("orders*.csv", columns={"id": "BIGINT", "customer": "VARCHAR", "amount": "DOUBLE"})
+WEIGHED = {
+    "what cancels out": ("1,ann,1e9", "2,bob,-1e9", "3,ann,0.1", "4,bob,1e9", "5,cat,-1e9"),
+    "what is dropped for the most part": ("1,ann,0.1", "2,bob,1e9", "3,ann,0.2"),
+    "what is small": ("1,ann,1e-10", "2,bob,2e-10", "3,ann,3e-10"),
+    "infinity": ("1,ann,inf", "2,bob,1"),
+    "no number": ("1,ann,nan", "2,bob,1"),
+}
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("what", WEIGHED)
+def test_a_control_total_of_doubles_comes_out_whatever_was_summed(shop: Shop, what: str, *, drops: bool) -> None:
+    def gold_total(bronze_order: Frame) -> Frame:
+        kept = assay.drop_where(bronze_order, "bob's", col("customer") == "bob") if drops else bronze_order
+        return totals(kept)
+
+    shop.orders(*WEIGHED[what])
+    grain = assay.groups("customer", total={"revenue": "amount"})
+    check = assay.reconciles("revenue", "silver_order.amount")
+    tables = [
+        bronze_order(),
+        define(
+            lambda bronze_order: bronze_order.filter(col("customer") != "bob"), "silver_order", rows=assay.free("x")
+        ),
+        define(gold_total, "gold_total", rows=grain, checks=[check] if drops else []),
+    ]
+    result = shop.run(shop.pipeline(*tables, sources={"orders": WEIGHTS}))
+    assert (result.state, result.problems) == ("published", ())
+
+
+def test_a_small_control_total_that_does_not_come_out_stops_the_publish(shop: Shop) -> None:
+    def gold_total(bronze_order: Frame) -> Frame:
+        return totals(bronze_order.filter(col("customer") == "ann"))
+
+    shop.orders(*WEIGHED["what is small"])
+    gold = define(gold_total, "gold_total", rows=assay.groups("customer", total={"revenue": "amount"}))
+    result = shop.run(shop.pipeline(bronze_order(), gold, sources={"orders": WEIGHTS}))
+    (problem,) = result.problems
+    assert problem.startswith("gold_total: the control total revenue went in as 6")
+
+
 def test_rows_that_are_free_by_declaration_are_published_and_shown_as_unaccounted(stocked: Shop) -> None:
     result = stocked.run(bronze_order(), define(large, "silver_order", rows=assay.free("samples")))
     assert result.ok

@@ -10,6 +10,8 @@ from assay.model.errors import DeclarationError, near_miss
 
 SYSTEM_PREFIX = "_assay_"
 """Columns that assay adds begin so; readers do not see them."""
+CLOSE = 1e-9
+"""A DOUBLE equals another within so much of their size."""
 
 _PLAIN_TYPES = (
     "BOOLEAN",

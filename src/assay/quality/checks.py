@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, assert_never
 
 import narwhals as nw
@@ -24,7 +25,7 @@ from assay.model.check import (
     Unique,
 )
 from assay.model.errors import DeclarationError
-from assay.model.schema import canonical_type
+from assay.model.schema import CLOSE, canonical_type
 from assay.model.table import Table
 
 BROKEN = "broken"
@@ -137,7 +138,7 @@ def reconciles(column: str, other: str, *, count: bool = False, action: TableAct
     """Return a check broken when the sum of the column differs from a total over another table.
 
     `"silver_booking.booking_value"` is that column's sum, with `count=True` the number of its values;
-    `"silver_booking"` alone is the number of rows. Sums of DOUBLE agree within 1e-9 of their size.
+    `"silver_booking"` alone is the number of rows. Sums of DOUBLE agree within 1e-9 of what was summed.
     """
     table, other_column = _dotted("reconciles", other)
     what = f"count of {other}" if count else other
@@ -198,11 +199,22 @@ def total_of(frame: LazyFrame[Any], column: str | None, *, count: bool) -> LazyF
     return frame.select((col(column).count() if count else col(column).sum()).alias("total"))
 
 
-def agree(one: Any, other: Any) -> bool:
-    """Return whether two totals are equal; floats within 1e-9 of their size."""
-    if isinstance(one, float) or isinstance(other, float):
-        return abs(float(one) - float(other)) <= 1e-9 * max(abs(float(one)), abs(float(other)), 1.0)
-    return bool(one == other)
+def size_of(frame: LazyFrame[Any], column: str) -> LazyFrame[Any]:
+    """Return one row with how much a column's sum adds up, whatever the signs: what its rounding is a part of."""
+    return frame.select(col(column).cast(nw.Float64()).abs().sum().alias("size"))
+
+
+def agree(one: Any, other: Any, size: Callable[[], float]) -> bool:
+    """Return whether two totals are equal; floats within 1e-9 of the size of what was summed, which may cancel out.
+
+    The size is asked for where they differ. Infinity equals itself, and NaN itself.
+    """
+    if not isinstance(one, float) and not isinstance(other, float):
+        return bool(one == other)
+    one, other = float(one), float(other)
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return bool(one == other) or (math.isnan(one) and math.isnan(other))
+    return bool(one == other) or abs(one - other) <= CLOSE * max(abs(one), abs(other), size())
 
 
 def flags_of(table: Table) -> tuple[str, ...]:

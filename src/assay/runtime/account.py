@@ -11,13 +11,13 @@ from typing import Any
 import narwhals as nw
 from narwhals import col, when
 
-from assay.model.check import RowCheck, Verdict
+from assay.model.check import Reconciles, RowCheck, Verdict
 from assay.model.ledger import ControlTotal, Number
 from assay.model.ports import Frame, Session
 from assay.model.rows import Grain, Groups
 from assay.model.table import Table
 from assay.model.write import Append
-from assay.quality.checks import agree, any_broken, broken, not_null
+from assay.quality.checks import agree, any_broken, broken, not_null, size_of, total_of
 from assay.transform.drop import Dropped
 
 _LOOKS_AROUND = re.compile(r"\bover\b", re.IGNORECASE)
@@ -138,8 +138,25 @@ def control_totals(
     found = []
     for (out, column), went_in, came_out in zip(wanted, into, out_of, strict=True):
         left = went_in - sum(_taken(session, loss, out, column, read) for loss in lost)
-        found.append(ControlTotal(out, _plain(left), _plain(came_out), agree(left, came_out)))
+        found.append(_compared(session, out, (left, came_out), [(read, column), (frame, out)]))
     return tuple(found)
+
+
+def reconciled(session: Session, check: Reconciles, mine: Frame, other: Frame) -> ControlTotal:
+    """Return the total over another table as it went in, and the sum of the checked one's column as it came out."""
+    ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
+    ((here,),) = session.fetch(total_of(mine, check.column, count=False))
+    summed = [(mine, check.column), (other, None if check.count else check.other_column)]
+    return _compared(session, check.name, (there or 0, here or 0), summed)
+
+
+def _compared(
+    session: Session, name: str, totals: tuple[Any, Any], summed: Sequence[tuple[Frame, str | None]]
+) -> ControlTotal:
+    def size() -> float:
+        return max(float(_fetch(session, size_of(frame, column))) for frame, column in summed if column is not None)
+
+    return ControlTotal(name, _plain(totals[0]), _plain(totals[1]), agree(*totals, size))
 
 
 def _taken(session: Session, loss: Loss, out: str, column: str | None, read: Frame) -> Any:

@@ -9,14 +9,13 @@ import narwhals as nw
 from narwhals import Expr, col, lit, when
 
 from assay.model.ports import Frame, Session
-from assay.model.schema import Column, Schema
+from assay.model.schema import CLOSE, Column, Schema
 from assay.model.table import Table
 from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Append, Merge
 from assay.runtime.work import Work
 
 WAS = "_assay_was_"
 """Begins the names of published columns beside new ones."""
-_CLOSE = 1e-9
 _FOUND = "_assay_found"
 _DIFFERS = "_assay_differs"
 _MOVED = "_assay_moved"
@@ -128,7 +127,7 @@ def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) ->
     return flagged.with_columns(created.alias(CREATED_AT), updated.alias(UPDATED_AT))
 
 
-def any_distinct(columns: Sequence[Column], *, within: float = _CLOSE) -> Expr:
+def any_distinct(columns: Sequence[Column], *, within: float = CLOSE) -> Expr:
     """Return whether any column differs from the one beside it that was published: IS DISTINCT FROM.
 
     DOUBLE is equal `within` so much of its size.

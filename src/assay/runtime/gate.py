@@ -11,8 +11,8 @@ from assay.model.ports import Frame, Session
 from assay.model.rows import Free
 from assay.model.run import NodeRun
 from assay.model.table import Table
-from assay.quality.checks import agree, count_orphans, total_of
-from assay.runtime.account import scalar
+from assay.quality.checks import count_orphans
+from assay.runtime.account import reconciled, scalar
 from assay.runtime.narrow import stands
 from assay.runtime.work import Work, is_behind, would_be
 from assay.settings import Settings
@@ -101,12 +101,10 @@ def _verdict(work: Work, table: Table, check: CrossCheck, session: Session, node
     if (period := work.plan.periods.get(table.name)) is not None:
         # What is rebuilt for a period is judged by it: the rest of the table may wait for a run of its own.
         mine, other = period.within(mine, other)
-    ((here,),) = session.fetch(total_of(mine, check.column, count=False))
-    ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
-    here, there = here or 0, there or 0
-    if agree(here, there):
-        return Verdict(check.name, check.action, 0, f"{here}")
-    return Verdict(check.name, check.action, 1, f"{here} here, {there} there")
+    found = reconciled(session, check, mine, other)
+    if found.agrees:
+        return Verdict(check.name, check.action, 0, f"{found.came_out}")
+    return Verdict(check.name, check.action, 1, f"{found.came_out} here, {found.went_in} there")
 
 
 def _gained(

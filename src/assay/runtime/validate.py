@@ -15,7 +15,7 @@ from assay.model.ports import Frame
 from assay.model.rows import Lookup, Same, counted_inputs
 from assay.model.table import Table
 from assay.model.validation import Finding, finding
-from assay.quality.checks import agree, columns_of, count_orphans, count_own, not_null, total_of, unique
+from assay.quality.checks import columns_of, count_orphans, count_own, not_null, unique
 from assay.runtime import account
 from assay.runtime.functions import Functions
 from assay.runtime.plan import leaves
@@ -111,9 +111,7 @@ class Validator:
         other = self._open(version)
         if isinstance(check, References):
             return account.scalar(session, count_orphans(frame, check, other))
-        ((here,),) = session.fetch(total_of(frame, check.column, count=False))
-        ((there,),) = session.fetch(total_of(other, check.other_column, count=check.count))
-        return int(not agree(here or 0, there or 0))
+        return int(not account.reconciled(session, check, frame, other).agrees)
 
     def _metadata(self, missing: Sequence[str]) -> Iterator[Finding]:
         pipeline, state, traced = self.functions.pipeline, self.functions.state, self.functions.traced

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 
 from assay.engines.duckdb import quoting
+from assay.model.schema import CLOSE
 
-_CLOSE = 1e-9
 _INEXACT = ("DOUBLE", "FLOAT")
 
 
@@ -50,7 +50,7 @@ def only_in_query(one: str, other: str, kinds: dict[str, str], *, exactly: bool 
     same = " and ".join(
         [
             *(f"mine.{name} is not distinct from theirs.{name}" for name in (*exact, "_assay_place")),
-            *(_close(f"mine.{name}", f"theirs.{name}") for name in inexact),
+            *(close_to(f"mine.{name}", f"theirs.{name}") for name in inexact),
         ]
     )
     return (
@@ -60,8 +60,9 @@ def only_in_query(one: str, other: str, kinds: dict[str, str], *, exactly: bool 
     )
 
 
-def _close(now: str, was: str) -> str:
-    size = f"{_CLOSE} * greatest(abs({now}), abs({was}))"
+def close_to(now: str, was: str) -> str:
+    """Return SQL for whether a DOUBLE equals another: null equals null, infinity itself, and NaN itself."""
+    size = f"{CLOSE} * greatest(abs({now}), abs({was}))"
     # Infinity is within no distance of a number.
     near = f"(isfinite({now}) and isfinite({was}) and abs({now} - {was}) <= {size})"
     return f"({now} is not distinct from {was} or coalesce({near}, false))"

@@ -9,6 +9,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from assay.engines.duckdb import quoting
+from assay.engines.duckdb.comparing import close_to
 from assay.engines.duckdb.session import scan_query
 from assay.model.data import DataFile, Version, name_of_table
 from assay.model.difference import RowDifference, TableDifference
@@ -29,12 +30,9 @@ class _Pair:
 
     def differs(self) -> str:
         """Return SQL for whether its values differ: null equals null, and a DOUBLE has nine digits."""
-        distinct = f"{self.old} is distinct from {self.new}"
-        if self.type not in _ROUGH:
-            return f"({distinct})"
-        size = f"greatest(abs({self.old}), abs({self.new}), 1)"
-        near = f"isfinite({self.old}) and isfinite({self.new}) and abs({self.old} - {self.new}) <= {size} * 1e-9"
-        return f"({distinct} and not coalesce({near}, false))"
+        if self.type in _ROUGH:
+            return f"(not {close_to(self.old, self.new)})"
+        return f"({self.old} is distinct from {self.new})"
 
     def comparable(self, value: str) -> str:
         """Return SQL for its value as it is compared where rows have no key."""
