@@ -30,6 +30,7 @@ from assay.warehouses.control import (
     UNDONE,
     VERSIONS,
 )
+from assay.warehouses.listed import listed
 
 _COUNTED = ("written", "unchanged", "computed", "failed")
 """What a node is that has a ledger."""
@@ -98,8 +99,8 @@ def _check_one_schema(connection: Connection, manifests: Sequence[Manifest]) -> 
         if bases.get(manifest.dataset, columns := manifest.schema.to_json()) == columns:
             continue
         live = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None)
-        kept = select(func.count()).select_from(FILES).where(live, FILES.c.path.not_in(manifest.removed))
-        if connection.execute(kept).scalar_one():
+        kept = select(FILES.c.id).where(live, FILES.c.path.not_in(listed(connection, manifest.removed)))
+        if connection.execute(kept.limit(1)).first():
             raise WarehouseError(f"{manifest.dataset} has other columns than files that it keeps; please report it.")
 
 
@@ -212,9 +213,8 @@ def _move_files(connection: Connection, seq: int, manifests: Sequence[Manifest])
     for manifest in manifests:
         if manifest.removed:
             live = (FILES.c.dataset == manifest.dataset) & FILES.c.removed_seq.is_(None)
-            gone = connection.execute(
-                update(FILES).where(live, FILES.c.path.in_(manifest.removed)).values(removed_seq=seq)
-            ).rowcount
+            removed = live & FILES.c.path.in_(listed(connection, manifest.removed))
+            gone = connection.execute(update(FILES).where(removed).values(removed_seq=seq)).rowcount
             if gone != len(manifest.removed):
                 raise ConflictError(f"{manifest.dataset} has lost files that this run meant to replace.")
     _insert_all(connection, FILES, [_file_row(m.dataset, file, seq) for m in manifests for file in m.added])
@@ -243,7 +243,8 @@ def _move_slices(connection: Connection, seq: int, manifests: Sequence[Manifest]
         before, after = now[manifest.dataset], {part.name: part for part in manifest.slices}
         if gone := [name for name, part in before.items() if after.get(name) != part]:
             live = (SLICES.c.dataset == manifest.dataset) & SLICES.c.removed_seq.is_(None)
-            connection.execute(update(SLICES).where(live, SLICES.c.name.in_(gone)).values(removed_seq=seq))
+            removed = live & SLICES.c.name.in_(listed(connection, gone))
+            connection.execute(update(SLICES).where(removed).values(removed_seq=seq))
         came = [part for part in after.values() if before.get(part.name) != part]
         new += [serial.slice_to_row(manifest.dataset, part, seq) for part in came]
     _insert_all(connection, SLICES, new)

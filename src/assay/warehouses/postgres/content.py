@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Met
 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
+from assay.warehouses.listed import listed
 from assay.warehouses.postgres.database import SCHEMA
 
 METADATA = MetaData()
@@ -41,8 +42,8 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
 
 def keep(connection: Connection, root: str, runs: Mapping[str, int | None]) -> None:
     """Keep files of the folder, by path, each with the run that it lives as long as; those that are kept stay."""
-    known = connection.execute(select(CONTENT.c.path).where(CONTENT.c.path.in_(list(runs)), CONTENT.c.part == 0))
-    new = runs.keys() - set(known.scalars())
+    theirs = CONTENT.c.path.in_(listed(connection, runs)) & (CONTENT.c.part == 0)
+    new = runs.keys() - set(connection.execute(select(CONTENT.c.path).where(theirs)).scalars())
     query = sql.SQL("copy {} (path, part, run, bytes) from stdin (format binary)").format(_PLACE)
     with driver(connection).cursor() as cursor, cursor.copy(query) as copy:
         copy.set_types(["text", "int4", "int8", "bytea"])

@@ -16,8 +16,18 @@ from assay.model.secrets import without_secrets
 SCHEMA = "assay"
 """Of everything that is not a table of a pipeline."""
 _CONNECT_SECONDS = 10
-_PERMANENT = ("28000", "28P01", "3D000", "42501")
-"""Wrong role, wrong password, no such database, no privilege: another try would tell the same."""
+_PERMANENT = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "is not permitted to log in",
+    "permission denied",
+)
+"""Wrong role, wrong password, no such database, no privilege: another try would tell the same.
+
+Of a connection that could not be made, the driver tells words and no SQLSTATE.
+"""
 
 
 class ConnectionLostError(WarehouseError):
@@ -92,9 +102,10 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise self._told(error, lost=error.connection_invalidated or _is_lost(error.orig)) from error
+            raise self._told(error, lost=error.connection_invalidated or _is_unreached(error.orig)) from error
         except psycopg.Error as error:
-            raise self._told(error, lost=_is_lost(error)) from error
+            # Of a connection that broke, its rollback fails as well, and that comes above in the place of this.
+            raise self._told(error, lost=False) from error
 
     def _told(self, error: DBAPIError | psycopg.Error, *, lost: bool) -> WarehouseError:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -110,15 +121,10 @@ def _without_passwords(address: URL) -> URL:
     return bare.set(query=address.query).difference_update_query(secret)
 
 
-def _is_lost(error: BaseException | None) -> bool:
-    """Return whether the connection failed or broke, and may be had again."""
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    code = error.sqlstate or ""
-    # 57P: the server is shutting down or starting up; 08: the connection broke.
-    return code.startswith(("57P", "08")) or (not code and not _is_permanent(str(error)))
-
-
-def _is_permanent(said: str) -> bool:
-    words = ("authentication failed", "does not exist", "no pg_hba.conf entry", "resolve host", "no password supplied")
-    return any(word in said for word in words)
+def _is_unreached(error: BaseException | None) -> bool:
+    """Return whether no connection could be made, and one may be had later."""
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return True
+    # The driver's error holds a connection where that one could not be made, and nowhere else.
+    failed = isinstance(error, psycopg.OperationalError) and error.pgconn is not None
+    return failed and not any(words in str(error) for words in _PERMANENT)

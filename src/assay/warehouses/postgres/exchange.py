@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import Connection, delete, update
 
 from assay.model.data import DataFile, Manifest, Version
+from assay.warehouses.listed import listed
 from assay.warehouses.postgres.content import driver
 from assay.warehouses.postgres.tables import FILE_COLUMN, SHOWN, Rows, copy_rows, hide, relation, show
 
@@ -125,11 +126,12 @@ def _renumber(connection: Connection, dataset: str, columns: Sequence[str], part
     if number is None:
         raise _DifferenceError
     if others:
-        left = delete(SHOWN).where(mine, SHOWN.c.path.in_([file.path for file in others])).returning(SHOWN.c.file)
+        theirs = mine & SHOWN.c.path.in_(listed(connection, [file.path for file in others]))
+        left = delete(SHOWN).where(theirs).returning(SHOWN.c.file)
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         # Loaders may delete and insert, and nothing else.
         query = sql.SQL(
-            "with moved as (delete from {table} where {file} = any(%s) returning {names}) "
+            "with moved as (delete from {table} where {file} = any(%s::bigint[]) returning {names}) "
             "insert into {table} ({names}, {file}) select {names}, %s from moved"
         ).format(table=relation(dataset), file=sql.Identifier(FILE_COLUMN), names=names)
         driver(connection).execute(query, [list(connection.execute(left).scalars()), number])

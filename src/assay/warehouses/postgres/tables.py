@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Column, Connection, Identity, String, Table, 
 
 from assay.model.data import DataFile
 from assay.model.errors import WarehouseError
+from assay.warehouses.listed import listed
 from assay.warehouses.postgres.content import METADATA, driver
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def relation(dataset: str) -> sql.Identifier:
 
 def hide(connection: Connection, dataset: str, paths: Sequence[str]) -> None:
     """Delete the rows of files."""
-    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(paths)
+    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(listed(connection, paths))
     gone = list(connection.execute(delete(SHOWN).where(mine).returning(SHOWN.c.file)).scalars())
     if not gone:
         return
@@ -51,7 +52,10 @@ def hide(connection: Connection, dataset: str, paths: Sequence[str]) -> None:
         query = sql.SQL("delete from {}").format(relation(dataset))
         driver(connection).execute(query)
         return
-    query = sql.SQL("delete from {} where {} = any(%s)").format(relation(dataset), sql.Identifier(FILE_COLUMN))
+    # Numbers of the column's own type are looked up by a hash; each row would be compared with all others.
+    query = sql.SQL("delete from {} where {} = any(%s::bigint[])").format(
+        relation(dataset), sql.Identifier(FILE_COLUMN)
+    )
     driver(connection).execute(query, [gone])
 
 
@@ -122,7 +126,7 @@ def shown(connection: Connection, dataset: str) -> set[str]:
 
 def numbers(connection: Connection, dataset: str, paths: Sequence[str]) -> list[int]:
     """Return the numbers of files in a table."""
-    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(paths)
+    mine = (SHOWN.c.dataset == dataset) & SHOWN.c.path.in_(listed(connection, paths))
     return list(connection.execute(select(SHOWN.c.file).where(mine)).scalars())
 
 

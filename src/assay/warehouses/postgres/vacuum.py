@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete
 
 from assay.model.vacuum import Retention, Vacuumed
 from assay.warehouses import lease, readers, vacuuming
+from assay.warehouses.listed import listed
 from assay.warehouses.postgres import content, workshop
 
 
@@ -37,7 +38,7 @@ def vacuum(connection: Connection, root: Path, retention: Retention | None, *, r
         connection.rollback()
         return vacuumed
     workshop.drop(connection, left)
-    connection.execute(delete(content.CONTENT).where(content.CONTENT.c.path.in_(list(gone))))
+    connection.execute(delete(content.CONTENT).where(content.CONTENT.c.path.in_(listed(connection, gone))))
     if not readers.held(root):
         for path in gone:
             (root / path).unlink(missing_ok=True)
