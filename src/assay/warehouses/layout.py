@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import uuid
 
-from assay.model.data import KEYS, SOURCE, TEMPORARY
+from assay.model.data import DEFINITIONS, KEYS, SOURCE, TEMPORARY
 
 OWN = "_assay"
-"""What readers do not see: sources, key maps, quarantine, and the files of running runs."""
+"""What readers do not see: sources, key maps, definitions, quarantine, and the files of running runs."""
 QUARANTINE = f"{OWN}/quarantine"
 RUNS = f"{OWN}/runs"
 READERS = f"{OWN}/readers"
@@ -20,13 +20,17 @@ _METADATA = re.compile(rf".+/metadata/(?:.+-)?(\d{{8}})-{_UUID}(?:-m0\.avro|\.av
 
 
 def data_folder(dataset: str, run: int) -> str:
-    """Return the folder of a dataset's data files; a view's is of its run."""
+    """Return the folder of a dataset's data files; a view's is of its run. ValueError where it is of no kind known."""
     if dataset.startswith(TEMPORARY):
         return f"{run_folder(run)}/{_safe(dataset.removeprefix(TEMPORARY))}"
     if dataset.startswith(SOURCE):
         return f"{OWN}/sources/{_safe(dataset.removeprefix(SOURCE))}"
     if dataset.startswith(KEYS):
         return f"{OWN}/keys/{_safe(dataset.removeprefix(KEYS))}"
+    if dataset.startswith(DEFINITIONS):
+        return f"{OWN}/definitions/{_safe(dataset.removeprefix(DEFINITIONS))}"
+    if ":" in dataset.partition(".")[0]:
+        raise ValueError(f"{dataset}: is of no kind that has a folder.")
     return f"{table_folder(dataset)}/data"
 
 
