@@ -94,7 +94,7 @@ def stands(work: Work, table: Table, base: Version) -> bool:
 def takes_only_new(work: Work, name: str) -> bool:
     """Return whether everything that reads a view can do with the new rows of its sources alone."""
     view = work.pipeline.views[name]
-    if any(not _grows(work, source) for source in view.upstream) or len(view.upstream) != 1:
+    if any(not _grows(work, source) for source in view.upstream) or len(view.inputs) != 1:
         return False
     if not _rows_apart(work, view, next(iter(view.inputs))):
         return False
