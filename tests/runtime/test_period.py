@@ -255,6 +255,30 @@ def test_a_month_that_is_none_is_refused(first: Shop, month: str) -> None:
         plan(first, month=month)
 
 
+@pytest.mark.parametrize("asked", [{"month": "2024-02"}, {"date": dt.date(2024, 2, 29)}], ids=["month", "day"])
+def test_an_input_whose_column_of_that_name_has_times_is_read_whole(shop: Shop, asked: dict[str, Any]) -> None:
+    sources = {
+        "days": assay.csv("days.csv", columns={"day": "DATE", "open": "BOOLEAN"}),
+        "notes": assay.csv("notes.csv", columns={"day": "TIMESTAMP", "note": "VARCHAR"}),
+    }
+
+    def gold_day(days: Any, notes: Any) -> Any:
+        return assay.sql("select d.day, open, note from d left join n on d.day = n.day", d=days, n=notes)
+
+    tables = shop.pipeline(define(gold_day, "gold_day", key="day", rows=assay.lookup("notes")), sources=sources)
+    shop.deliver("days.csv", "day,open", "2024-02-29,true", "2024-03-01,true")
+    shop.deliver("notes.csv", "day,note", "2024-02-29 00:00:00,leap", "2024-02-29 12:00:00,noon")
+    assert shop.run(tables).ok
+    shop.deliver("days.csv", "day,open", "2024-02-29,false", "2024-03-01,false")
+    result = shop.run(tables, **asked)
+    assert result.problems == ()
+    assert result.tables["gold_day"].ledger.read == {"days": 1, "notes": 2}
+    assert shop.rows("from gold.day order by day") == [
+        (dt.date(2024, 2, 29), False, "leap"),
+        (dt.date(2024, 3, 1), True, None),
+    ]
+
+
 def test_rejected_rows_of_a_month_are_kept_and_counted(mine: Shop) -> None:
     deliver(mine, 2, [(10, "2024-02-01", "north", 99), (11, "2024-03-01", "north", 98), (12, "2024-02-01", "east", 1)])
     result = run(mine, month="2024-02", settings=replace(SETTINGS, rejected_share=1))

@@ -19,6 +19,8 @@ from assay.runtime.work import Work, would_be
 
 _LARGEST_SHARE = 0.3
 """Of a table's rows; where more keys than this are affected, computing all is cheaper."""
+_WIDER = {"INTEGER": "BIGINT", "DATE": "TIMESTAMP"}
+"""Types whose every value is one of another type too; between others several keys may be one, as '1' and '01' are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,15 @@ def affected_keys(work: Work, table: Table, scope: Scope, session: Session) -> F
     """Return the keys of all rows, old and new, that the deltas touch or a period holds, each once."""
     if scope.mode == "period":
         return _keys_of_period(work, table, session)
-    frames = []
+    frames, kinds = [], []
     for n, delta in enumerate(scope.deltas.values()):
         columns = Schema(tuple(delta.schema[name] for name in table.key))
         frames.append(work.scan(session, delta.files, columns, f"delta_{n}"))
+        kinds.append([column.type for column in columns])
+    if any(kind != kinds[0] for kind in kinds):
+        # The keys of several inputs are put together in types that hold them all.
+        wide = Schema.of((name, _WIDER.get(kind, kind)) for name, kind in zip(table.key, kinds[0], strict=True))
+        frames = [session.cast(frame, wide) for frame in frames]
     every = nw.concat(frames) if len(frames) > 1 else frames[0]
     return session.hold(every.group_by(*table.key).agg(_assay_n=nw.len()).select(*table.key))
 
@@ -174,7 +181,7 @@ def _affected_keys(work: Work, table: Table, deltas: Mapping[str, Delta]) -> Sco
     anchored = tuple(
         parameter
         for parameter, name in table.inputs.items()
-        if set(table.key) <= set(work.traced[name].seen.names) and name not in work.pipeline.views
+        if _has_key(work, table, work.traced[name].seen) and name not in work.pipeline.views
     )
     names = {table.inputs[parameter] for parameter in anchored}
     if not set(deltas) <= names or not set(counted_inputs(table.rows, table.upstream)) <= names:
@@ -182,6 +189,13 @@ def _affected_keys(work: Work, table: Table, deltas: Mapping[str, Delta]) -> Sco
     if not _is_local(work, table, dict.fromkeys(anchored, table.key)):
         return None
     return Scope("keys", deltas, anchored, table.key)
+
+
+def _has_key(work: Work, table: Table, seen: Schema) -> bool:
+    """Return whether an input has the table's key, in types in which each of its keys is no more than one of those."""
+    own = work.traced[table.name].schema
+    kinds = [(seen[name].type, own[name].type) for name in table.key if name in seen]
+    return len(kinds) == len(table.key) and all(_WIDER.get(a, a) == _WIDER.get(b, b) for a, b in kinds)
 
 
 def _keeps_what_it_has(table: Table) -> bool:

@@ -17,7 +17,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Frame
 from assay.model.rows import counted_inputs
 from assay.model.run import RunOptions
-from assay.model.schema import Schema
+from assay.model.schema import Column, Schema
 from assay.model.table import Table
 from assay.runtime.trace import Traced
 
@@ -81,7 +81,8 @@ def period_of(
         return f"no {kind} in its partitions or key"
     if table.key and found not in table.key:
         return f"rows with one key may be in several {kind}s"
-    inputs = tuple(p for p, upstream in table.inputs.items() if found in traced[upstream].seen.names)
+    # By a column of another type rows are told apart otherwise: a time on a period's last day is behind that day.
+    inputs = tuple(p for p, upstream in table.inputs.items() if _has(traced[upstream].seen, schema[found]))
     counted = set(counted_inputs(table.rows, table.upstream))
     schemas = {parameter: traced[upstream].seen.names for parameter, upstream in table.inputs.items()}
     if not counted <= {table.inputs[p] for p in inputs} or not is_local(
@@ -96,6 +97,10 @@ def period_of(
 def _kind(schema: Schema, column: str, options: RunOptions) -> bool:
     type_ = schema[column].type
     return type_ == "DATE" or (bool(options.month) and type_ == "VARCHAR" and f"_{column}".endswith("_month"))
+
+
+def _has(schema: Schema, column: Column) -> bool:
+    return column.name in schema and schema[column.name].type == column.type
 
 
 def _span(schema: Schema, column: str, options: RunOptions) -> tuple[str | dt.date, str | dt.date]:
