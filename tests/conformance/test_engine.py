@@ -86,6 +86,13 @@ def test_a_value_that_does_not_fit_its_type_is_an_error_and_no_null(session: Ses
         session.fetch(cast)
 
 
+def test_rows_that_a_cast_would_fail_for_are_told_apart_by_their_types(session: Session) -> None:
+    given = frame(session, "from (values ('1', date '2024-12-01'), ('x1', null), (null, null)) t(id, day)")
+    schemas = [("id", "BIGINT")], [("day", "TIMESTAMP"), ("id", "VARCHAR")], [("day", "BIGINT")]
+    found = [session.fetch(session.unfit(given, Schema.of(pairs)).select("id")) for pairs in schemas]
+    assert found == [[("x1",)], [], [("1",)]]
+
+
 def test_a_held_frame_is_computed_once(session: Session) -> None:
     held = session.hold(frame(session, "select random() as chance from range(4)"))
     first = session.fetch(held)

@@ -85,6 +85,9 @@ class Session(Protocol):
     def cast(self, frame: Frame, schema: Schema) -> Frame:
         """Return the schema's columns in its order and types."""
 
+    def unfit(self, frame: Frame, schema: Schema) -> Frame:
+        """Return the rows that `cast` would fail for: those with a value that is none of its column's type."""
+
     def hold(self, frame: Frame) -> Frame:
         """Compute the frame once, for several uses in this session."""
 

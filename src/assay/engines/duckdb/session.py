@@ -95,6 +95,12 @@ class DuckDbSession(SourceReader):
         """Return the schema's columns in its order and types."""
         return _frame(_relation(frame).project(_cast_columns(schema)))
 
+    def unfit(self, frame: Frame, schema: Schema) -> Frame:
+        """Return the rows that `cast` would fail for: those with a value that is none of its column's type."""
+        columns = [(quoting.name(c.name), c.type) for c in schema]
+        lost = [f"({name} is not null and try_cast({name} as {kind}) is null)" for name, kind in columns]
+        return _frame(_relation(frame).filter(" or ".join(lost)))
+
     def hold(self, frame: Frame) -> Frame:
         """Compute the frame once, into a temporary table of this session."""
         self._held += 1
