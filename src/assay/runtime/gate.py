@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
+from assay.model import graph
 from assay.model.check import CrossCheck, Reconciles, References, Verdict
+from assay.model.past import PastRun, RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Frame, Session
 from assay.model.rows import Free
@@ -17,6 +20,8 @@ from assay.runtime.narrow import stands
 from assay.runtime.work import Work, is_behind, would_be
 from assay.settings import Settings
 
+_LookUp = Callable[[int], tuple[PastRun, RecordedRun] | None]
+
 
 def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun], tuple[str, ...]]:
     """Return the nodes with the verdicts of checks between tables, and why the run cannot be published, if so."""
@@ -24,9 +29,11 @@ def judge(work: Work, nodes: Mapping[str, NodeRun]) -> tuple[dict[str, NodeRun],
     judged = {name: nodes[name] for name in work.plan.steps if name in nodes}
     problems = [problem for node in judged.values() for problem in faults(work.pipeline, work.settings, node)]
     if not any(node.status in ("failed", "blocked") for node in nodes.values()):
+        # Many checks ask for the same run.
+        look_up = cache(work.warehouse.look_up)
         with work.engine.session() as session:
             for table in work.pipeline.tables.values():
-                judged[table.name] = _judge_cross_checks(work, table, session, nodes)
+                judged[table.name] = _judge_cross_checks(work, table, session, nodes, look_up)
         problems += [
             f"{node.name}: check {v.check} is broken by {v.broken:,} {'row' if v.broken == 1 else 'rows'}"
             + (f" ({v.detail})" if v.detail else "")
@@ -75,27 +82,40 @@ def imbalances(pipeline: Pipeline, node: NodeRun) -> list[str]:
     return [f"{node.name}: {sentence}" for sentence in ledger.imbalances(grain)]
 
 
-def _judge_cross_checks(work: Work, table: Table, session: Session, nodes: Mapping[str, NodeRun]) -> NodeRun:
+def _judge_cross_checks(
+    work: Work, table: Table, session: Session, nodes: Mapping[str, NodeRun], look_up: _LookUp
+) -> NodeRun:
     """Judge a table's checks against other tables, where either side has new content or the table was computed.
 
-    A table that was left out and is behind is judged by the run that computes it: layers may be run one by one.
+    A table that was left out and is behind is judged by the run that computes it: layers may be run one by one. Or by
+    that which finds what it is made of unchanged, so that nobody has to.
     """
     node = nodes[table.name]
-    if node.status == "skipped" and is_behind(work, table.name):
+    left_out = node.status == "skipped"
+    if left_out and is_behind(work, table.name):
         return node
+    made_of = graph.upstream(work.pipeline.nodes, [table.name]) if left_out else {table.name}
+    computed = any(nodes[name].status == "unchanged" and nodes[name].attempts for name in made_of & nodes.keys())
     verdicts = [
-        _verdict(work, table, check, session, nodes)
+        _verdict(work, table, check, session, nodes, look_up)
         for check in table.checks
         if isinstance(check, References | Reconciles)
-        and ("written" in (node.status, nodes[check.other].status) or (node.status == "unchanged" and node.attempts))
+        and ("written" in (node.status, nodes[check.other].status) or computed)
     ]
     return replace(node, verdicts=(*node.verdicts, *verdicts))
 
 
-def _verdict(work: Work, table: Table, check: CrossCheck, session: Session, nodes: Mapping[str, NodeRun]) -> Verdict:
+def _verdict(
+    work: Work,
+    table: Table,
+    check: CrossCheck,
+    session: Session,
+    nodes: Mapping[str, NodeRun],
+    look_up: _LookUp,
+) -> Verdict:
     mine, other = _open(work, table.name, session), _open(work, check.other, session)
     if isinstance(check, References):
-        gained = _gained(work, table, check, session, nodes)
+        gained = _gained(work, table, check, session, nodes, look_up)
         mine = mine if gained is None else gained
         return Verdict(check.name, check.action, scalar(session, count_orphans(mine, check, other)))
     if (period := work.plan.periods.get(table.name)) is not None:
@@ -108,7 +128,12 @@ def _verdict(work: Work, table: Table, check: CrossCheck, session: Session, node
 
 
 def _gained(
-    work: Work, table: Table, check: References, session: Session, nodes: Mapping[str, NodeRun]
+    work: Work,
+    table: Table,
+    check: References,
+    session: Session,
+    nodes: Mapping[str, NodeRun],
+    look_up: _LookUp,
 ) -> Frame | None:
     """Return just the rows that a table gains, where those it has surely refer to rows that are still there."""
     base = work.base(table.name)
@@ -120,8 +145,23 @@ def _gained(
     stay = check.other_column in work.pipeline.tables[check.other].key and not nodes[check.other].ledger.deleted
     if (here in staged and staged[here].removed) or (there in staged and staged[there].removed and not stay):
         return None
+    if not _stood(work, table, check, look_up):
+        return None
     added = staged[here].added if here in staged else ()
     return work.scan(session, added, base.schema, table.name)
+
+
+def _stood(work: Work, table: Table, check: References, look_up: _LookUp) -> bool:
+    """Return whether a check was judged, and kept, by the run that last changed one of its sides.
+
+    It was not where that run left out the table and it was behind, nor where it was an undo; and what a run that is
+    beyond the retention found is forgotten.
+    """
+    sides = [work.base(table.name), work.base(check.other)]
+    found = look_up(max(side.id for side in sides if side is not None)) if None not in sides else None
+    verdicts = found[1].nodes.get(table.name, {}).get("checks", ()) if found is not None else ()
+    kept = {"check": check.name, "action": check.action, "broken": 0}
+    return any(kept.items() <= dict(verdict).items() for verdict in verdicts)
 
 
 def _open(work: Work, name: str, session: Session) -> Frame:
