@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +16,11 @@ from assay import (
     DeclarationError,
     accepted,
     between,
+    complete,
     fails_when,
+    flagged,
     fresh_within,
+    has_type,
     not_null,
     reconciles,
     references,
@@ -253,6 +257,45 @@ def test_the_other_side_of_a_check_is_a_table_and_a_column(
 def test_a_check_that_says_too_little_is_refused(declare: Callable[[], Check], message: str) -> None:
     with pytest.raises(DeclarationError) as error:
         declare()
+    assert str(error.value) == message
+
+
+ROW, TABLE = "'warn', 'reject' or 'block'", "'warn' or 'block'"
+NO_ROW = "not 'reject'; it looks at a table as a whole, of which no row can be told to go."
+
+
+@pytest.mark.parametrize(
+    ("declare", "action", "message"),
+    [
+        (partial(not_null, "id"), "rejct", f"not_null(id): action= is {ROW}, not 'rejct'. Did you mean 'reject'?"),
+        (partial(not_null, "id"), "fail", f"not_null(id): action= is {ROW}, not 'fail'."),
+        (partial(not_null, "id"), None, f"not_null(id): action= is {ROW}, not None."),
+        (partial(flagged, "odd", "odd"), "REJECT", f"odd: action= is {ROW}, not 'REJECT'. Did you mean 'reject'?"),
+        (partial(fails_when, "large", col("id") > 1), "drop", f"large: action= is {ROW}, not 'drop'."),
+        (
+            partial(between, "id", 1, 2),
+            "warning",
+            f"between(id, 1, 2): action= is {ROW}, not 'warning'. Did you mean 'warn'?",
+        ),
+        (partial(unique, "id"), "blok", f"unique(id): action= is {TABLE}, not 'blok'. Did you mean 'block'?"),
+        (partial(unique, "id"), "reject", f"unique(id): action= is {TABLE}, {NO_ROW}"),
+        (
+            partial(row_count, min=100),
+            "bloc",
+            f"row_count(min=100): action= is {TABLE}, not 'bloc'. Did you mean 'block'?",
+        ),
+        (partial(row_count, min=100), "reject", f"row_count(min=100): action= is {TABLE}, {NO_ROW}"),
+        (partial(fresh_within, "day", days=2), "reject", f"fresh_within(day, 2 days): action= is {TABLE}, {NO_ROW}"),
+        (partial(complete, "id"), "reject", f"complete(id, 1): action= is {TABLE}, {NO_ROW}"),
+        (partial(has_type, "id", "BIGINT"), "reject", f"has_type(id, BIGINT): action= is {TABLE}, {NO_ROW}"),
+        (partial(references, "id", "o.id"), "reject", f"references(id, o.id): action= is {TABLE}, {NO_ROW}"),
+        (partial(reconciles, "id", "o.id"), "reject", f"reconciles(id, o.id): action= is {TABLE}, {NO_ROW}"),
+    ],
+)
+def test_an_action_that_a_check_has_not_is_refused(declare: Callable[..., Check], action: Any, message: str) -> None:
+    # As "warn", or as nothing, it would let rows be published that somebody wanted to keep out.
+    with pytest.raises(DeclarationError) as error:
+        declare(action=action)
     assert str(error.value) == message
 
 

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from narwhals import Expr
+
+from assay.model.errors import DeclarationError, near_miss
 
 Action = Literal["warn", "reject", "block"]
 TableAction = Literal["warn", "block"]
 
 
+class _Acting:
+    """What has one of the actions that there are: another word would be no action at all, and bad rows published."""
+
+    __slots__ = ()
+
+    def __post_init__(self: Any) -> None:
+        known = get_args(Action if isinstance(self, RowCheck) else TableAction)
+        if self.action in known:
+            return
+        if self.action in get_args(Action):
+            why = "; it looks at a table as a whole, of which no row can be told to go."
+        else:
+            why = f".{near_miss(str(self.action).lower(), known)}"
+        *others, last = map(repr, known)
+        raise DeclarationError(f"{self.name}: action= is {', '.join(others)} or {last}, not {self.action!r}{why}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class RowCheck:
+class RowCheck(_Acting):
     """A rule that each row keeps or breaks; `broken` is true for rows that break it, and null never breaks."""
 
     name: str
@@ -25,7 +44,7 @@ class RowCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(_Acting):
     """No two rows agree in all of the columns; rows with a null among them are left out."""
 
     name: str
@@ -34,7 +53,7 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True)
-class RowCount:
+class RowCount(_Acting):
     """The table holds at least `minimum` rows and at most `maximum`."""
 
     name: str
@@ -44,7 +63,7 @@ class RowCount:
 
 
 @dataclass(frozen=True, slots=True)
-class FreshWithin:
+class FreshWithin(_Acting):
     """The largest date of the column is at most `days` before the run's as-of date."""
 
     name: str
@@ -54,7 +73,7 @@ class FreshWithin:
 
 
 @dataclass(frozen=True, slots=True)
-class References:
+class References(_Acting):
     """Every value of the column that is not null stands in a column of another table."""
 
     name: str
@@ -65,7 +84,7 @@ class References:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciles:
+class Reconciles(_Acting):
     """The sum of the column equals a total over another table."""
 
     name: str
@@ -79,7 +98,7 @@ class Reconciles:
 
 
 @dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(_Acting):
     """At least a share of the column's values are not null."""
 
     name: str
@@ -89,7 +108,7 @@ class Complete:
 
 
 @dataclass(frozen=True, slots=True)
-class HasType:
+class HasType(_Acting):
     """The column is of a SQL type, whatever its length or precision."""
 
     name: str
