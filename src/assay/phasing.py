@@ -11,6 +11,7 @@ from assay import assembly, platform
 from assay.assembly import Location
 from assay.loading import find_workflow
 from assay.model.event import Observer
+from assay.model.given import check_arguments
 from assay.model.outcome import WorkflowResult
 from assay.model.pipeline import Pipeline
 from assay.model.workflow import Part, Task, Workflow, kind_of, pipeline_of
@@ -61,6 +62,7 @@ def run_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArguments
     Each pipeline publishes all of its tables, or nothing, when it ends. `result.ok` tells whether every phase ended
     well. Raises LeaseError where another run of the workflow is at work.
     """
+    check_arguments("run_workflow", arguments, WorkflowArguments)
     return _phased(arguments).run(_named(workflow, arguments), platform.options(_of_run(arguments)))
 
 
@@ -69,11 +71,13 @@ def resume_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArgume
 
     Raises UsageError where there is nothing to resume, or the workflow has other phases now.
     """
+    check_arguments("resume_workflow", arguments, WorkflowArguments)
     return _phased(arguments).resume(_named(workflow, arguments))
 
 
 def plan_workflow(workflow: Workflow | str, **arguments: Unpack[WorkflowArguments]) -> list[PlannedUnit]:
     """Return what a run would do, step by step; a phase can be planned when those before it have published."""
+    check_arguments("plan_workflow", arguments, WorkflowArguments)
     return list(_planned(_named(workflow, arguments), _of_run(arguments), open_to=""))
 
 

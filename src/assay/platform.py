@@ -16,6 +16,7 @@ from assay.loading import find_pipeline, reading
 from assay.model.errors import DeclarationError, UsageError
 from assay.model.event import Observer
 from assay.model.fate import BadLine, Rejected, Whereabouts
+from assay.model.given import check_arguments, listed
 from assay.model.past import PastRun, Undone
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
@@ -86,6 +87,7 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
         ConflictError: others kept publishing what this run reads.
         LeaseError: another run of the pipeline is at work.
     """
+    check_arguments("run", arguments, RunArguments)
     settings = arguments.get("settings") or assembly.current_settings()
     target = resolve(pipeline, arguments.get("sources") or {}, settings)
     result = None
@@ -101,6 +103,7 @@ def run(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> RunResul
 
 def plan(pipeline: Pipeline | str, **arguments: Unpack[RunArguments]) -> Plan:
     """Return what `run` with the same arguments would do, and why; changes nothing."""
+    check_arguments("plan", arguments, RunArguments)
     settings = arguments.get("settings") or assembly.current_settings()
     target = resolve(pipeline, arguments.get("sources") or {}, settings)
     with embedded(settings, arguments) as orchestrator:
@@ -130,6 +133,7 @@ def replay_lines(
     pipeline: Pipeline, source: str, file: Path, standing: Sequence[StandingLine], **arguments: Unpack[RunArguments]
 ) -> tuple[RunResult | None, SortedLines]:
     """Load the lines of a mended file that fit, each once; the result is None where there are none to load."""
+    check_arguments("replay_lines", arguments, RunArguments)
     settings = arguments.get("settings") or assembly.current_settings()
     with embedded(settings, arguments) as orchestrator:
         return orchestrator.replay(pipeline, source, file, standing, options(arguments))
@@ -233,8 +237,8 @@ def options(arguments: RunArguments) -> RunOptions:
     as_of = arguments.get("as_of")
     return RunOptions(
         as_of=as_of or dt.datetime.now(dt.UTC).date(),
-        select=tuple(arguments.get("select", ())),
-        layers=tuple(arguments.get("layers", ())),
+        select=listed("A run", "select", arguments.get("select", ())),
+        layers=listed("A run", "layers", arguments.get("layers", ())),
         full=arguments.get("full", False),
         allow_duplicates=arguments.get("allow_duplicates", False),
         redo=arguments.get("redo", False),

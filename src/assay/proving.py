@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 from assay import assembly, migrating, platform
 from assay.assembly import LAKE, Location, On
 from assay.model.errors import RunError, UsageError
+from assay.model.given import check_arguments
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import RunOptions, RunResult
@@ -152,6 +153,7 @@ def prove(pipeline: Pipeline | str, **arguments: Unpack[ProofArguments]) -> Proo
     Its sources are read once; all runs are made in scratch warehouses. `pipeline` is a Pipeline, a name in assay.toml
     or "module:object". Raises UsageError where the declaration or an input as a whole is wrong.
     """
+    check_arguments("prove", arguments, ProofArguments)
     began = time.monotonic()
     settings = _apart(arguments.get("settings") or assembly.current_settings())
     declared = _tried(platform.resolve(pipeline, arguments.get("sources", {}), settings))

@@ -13,6 +13,7 @@ from assay.assembly import Location
 from assay.model.database import Mode, Relation, check_address, postgres, quoted, relation
 from assay.model.errors import SourceError, UsageError, WarehouseError
 from assay.model.event import Observer
+from assay.model.given import check_arguments, listed
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
 from assay.model.secrets import without_secrets
@@ -66,6 +67,7 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
 
     Raises UsageError where the database cannot be read, or the warehouse lacks tables.
     """
+    check_arguments("sync", arguments, SyncArguments)
     settings = arguments.get("settings") or assembly.current_settings()
     place = arguments.get("warehouse")
     into_database = assembly.is_database(settings, place)
@@ -90,12 +92,13 @@ def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]
     On the way into another database, values go as texts where no other type holds all of them, and get their own types
     there again.
     """
+    check_arguments("mirror_of", choice, Choice)
     layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
     updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
     check_address(without_secrets(url), url)
     relations: dict[str, Relation] = {}
     own: dict[str, Found] = {}
-    for each in _chosen(url, choice.get("tables", ())):
+    for each in _chosen(url, listed("A mirror", "tables", choice.get("tables", ()))):
         name = _name(each, layer)
         if name in relations:
             raise UsageError(f"{each.place} and another table would both be {name}; choose by --tables.")

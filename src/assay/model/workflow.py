@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, assert_never
 
 from assay.model.errors import DeclarationError, near_miss
+from assay.model.given import listed
 from assay.model.pipeline import Pipeline
 from assay.model.selection import Selection
 
@@ -88,6 +89,7 @@ def task(function: None = None, /, *, retries: int = 0, retry_seconds: float = 1
 
 def part(name: str, pipeline: Pipeline, *, layers: Sequence[str] = (), select: Sequence[str] = ()) -> Part:
     """Give some layers or tables of a pipeline a name of their own in a workflow, as `--layer` and `--select` do."""
+    layers, select = listed(f"part({name!r})", "layers", layers), listed(f"part({name!r})", "select", select)
     if not layers and not select:
         raise DeclarationError(f"part({name!r}) chooses nothing: give layers= or select=, or just the pipeline itself.")
     for layer in layers:
@@ -100,7 +102,7 @@ def part(name: str, pipeline: Pipeline, *, layers: Sequence[str] = (), select: S
         asked = Selection.of(chosen).name
         if asked not in known:
             raise DeclarationError(f"part({name!r}): {pipeline.name} has no table {chosen!r}.{near_miss(asked, known)}")
-    return Part(name, pipeline, tuple(layers), tuple(select))
+    return Part(name, pipeline, layers, select)
 
 
 @dataclass(frozen=True, init=False, eq=False)

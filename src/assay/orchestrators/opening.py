@@ -13,6 +13,7 @@ from typing import Any
 from assay import assembly
 from assay.loading import find_unit
 from assay.model.errors import UsageError, near_miss
+from assay.model.given import listed
 from assay.model.run import RunOptions
 from assay.model.secrets import without_secrets
 from assay.model.workflow import Unit
@@ -64,7 +65,7 @@ def options_of(asked: Mapping[str, Any], today: dt.date) -> RunOptions:
                 f"A run has no parameter {name!r}.{near_miss(name, OPTIONS)} It has: {', '.join(OPTIONS)}."
             )
     given |= {name: _date(name, given[name]) for name in ("as_of", "date") if name in given}
-    given |= {name: tuple(given[name]) for name in ("select", "layers") if name in given}
+    given |= {name: listed("A run", name, given[name]) for name in ("select", "layers") if name in given}
     dated = "as_of" in given
     return RunOptions(**{"as_of": today, **given}, dated=dated)
 

@@ -1,0 +1,38 @@
+"""What people give to declarations and runs, held to what is meant there: names that are known, lists, flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from assay.model.errors import DeclarationError, UsageError, near_miss
+
+
+def check_arguments(function: str, given: Mapping[str, Any], known: type) -> None:
+    """Raise UsageError for an argument that a TypedDict has not; Python lets a function with `**` take any name."""
+    names = known.__annotations__
+    for name in given:
+        if name not in names:
+            raise UsageError(f"{function}() takes no {name!r}.{near_miss(name, names)} It takes: {', '.join(names)}.")
+
+
+def listed(place: str, argument: str, value: Any, kind: type[list[str] | tuple[str, ...]] = list) -> tuple[str, ...]:
+    """Return the texts of a list; raises DeclarationError for a text alone, which would be taken letter by letter."""
+    if isinstance(value, str):
+        raise DeclarationError(
+            f"{place}: {argument}= is a {kind.__name__}: write {argument}={kind([value])!r}, not {value!r}."
+        )
+    if not isinstance(value, Iterable):
+        raise DeclarationError(f"{place}: {argument}= is a {kind.__name__} of texts, not {shown(value)}.")
+    texts = tuple(value)
+    for each in texts:
+        if not isinstance(each, str):
+            raise DeclarationError(f"{place}: {argument}= is a {kind.__name__} of texts, and {shown(each)} is none.")
+    return texts
+
+
+def shown(value: Any) -> str:
+    """Return a value as people write it, or what it is: where it lies in memory helps nobody."""
+    if value is None or isinstance(value, str | bytes | int | float):
+        return repr(value)
+    return str(getattr(value, "__name__", None) or f"a {type(value).__name__}")
