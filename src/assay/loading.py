@@ -14,7 +14,7 @@ from assay.model.errors import AssayError, DeclarationError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import place_of
 from assay.model.workflow import Unit, Workflow
-from assay.settings import Settings
+from assay.settings import FILE, Settings
 
 
 def find_pipeline(name: str, settings: Settings) -> Pipeline:
@@ -49,10 +49,7 @@ def find_unit(name: str, settings: Settings) -> Unit:
     target = settings.pipelines.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon:
-        raise DeclarationError(
-            f"{name!r} is no pipeline of assay.toml.{near_miss(name, settings.pipelines)} "
-            "Write a name from there, or module:object, as in orders:orders."
-        )
+        raise DeclarationError(_nowhere(name, settings))
     for folder in (str(Path.cwd()), str(Path(settings.folder).absolute())):
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -78,6 +75,19 @@ def reading(pipeline: Pipeline, sources: Mapping[str, str | PathLike[str]] | Non
         return given if in_database and is_address(given) else str((folder / given).absolute())
 
     return pipeline.reading({name: place(name, str(given)) for name, given in (sources or {}).items()})
+
+
+def _nowhere(name: str, settings: Settings) -> str:
+    """Return why a name without a colon leads to no object."""
+    if name in settings.pipelines:
+        target = settings.pipelines[name]
+        return f"{FILE}: pipelines.{name} is {target!r}, which lacks its object: write it as {target}:{name}."
+    if not (Path(settings.folder) / FILE).is_file() and not settings.pipelines:
+        return f"{name!r} is no pipeline: no {FILE} is here to name it. Write module:object, as in orders:orders."
+    return (
+        f"{name!r} is no pipeline of {FILE}.{near_miss(name, settings.pipelines)} "
+        "Write a name from there, or module:object, as in orders:orders."
+    )
 
 
 def _module(module_name: str, name: str) -> ModuleType:
