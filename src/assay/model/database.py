@@ -9,9 +9,10 @@ from typing import Literal, Self, get_args
 
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import Parquet
-from assay.model.schema import Schema, canonical_type
+from assay.model.given import check_flags, listed
+from assay.model.schema import Schema
 from assay.model.secrets import without_secrets
-from assay.model.source import Slice, check_names, with_system_columns
+from assay.model.source import Slice, columns_in, with_system_columns
 
 Mode = Literal["full", "horizon", "xmin", "cdc"]
 """full: all rows, each time. horizon: rows whose stamp is not older than any transaction that the last reading could
@@ -131,14 +132,14 @@ def relation(
         raise DeclarationError(f"{place} declares no columns: those of a database change without notice.")
     if mode not in (None, "full", "horizon", "xmin"):
         raise DeclarationError(f"{place}: mode= is 'full', 'horizon' or 'xmin'; left out, it is the database's.")
-    check_names(place, list(columns))
-    keys = (key,) if isinstance(key, str) else tuple(key)
+    typed = columns_in(place, columns)
+    check_flags(place, deletes=deletes, publish=publish)
+    keys = (key,) if isinstance(key, str) else listed(place, "key", key)
     for column in (*keys, *([updated] if updated else [])):
         if column not in columns:
             raise DeclarationError(f"{place}: {column!r} is none of its columns.{near_miss(column, columns)}")
     if deletes and not keys:
         raise DeclarationError(f"{place}: rows that are gone are found by their keys, so deletes= needs key=.")
-    typed = {column: canonical_type(kind) for column, kind in columns.items()}
     return Relation(name, typed, keys, updated, deletes, mode, publish)
 
 
@@ -162,6 +163,7 @@ def postgres(
     if mode not in get_args(Mode):
         raise DeclarationError(f"{place}: {mode!r} is no mode: {', '.join(get_args(Mode))}.")
     check_address(place, url)
+    check_flags(place, together=together)
     if mode == "cdc" and not together:
         raise DeclarationError(f"{place}: mode 'cdc' reads one log for all tables; together=False is for other modes.")
     database = Database(url, mode, together)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Literal
 
 from assay.model.data import dataset_of_table
@@ -76,11 +77,11 @@ class DbtProject:
         return {name: model for name, model in self.models.items() if model.has_rows}
 
 
-def dbt(folder: str) -> DbtProject:
+def dbt(folder: str | PathLike[str]) -> DbtProject:
     """Declare a dbt project, whose models a pipeline publishes: `Pipeline("shop", tables=[dbt("transform")], ...)`.
 
     Each run has dbt build its models, and test them, on the tables as they will stand, out of sight of readers; only if
     all tests pass are they published, with the tables, in one transaction. Its schemas are layers of the pipeline. The
     warehouse must be a database.
     """
-    return DbtProject(folder)
+    return DbtProject(fspath(folder))

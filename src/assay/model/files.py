@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from assay.model.errors import DeclarationError
-from assay.model.schema import Schema, canonical_type
-from assay.model.source import check_names, with_system_columns
+from assay.model.given import check_flags, listed, path_of, shown
+from assay.model.schema import Schema
+from assay.model.source import check_names, columns_in, with_system_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ FileSource = Csv | Columnar | Frozen
 
 
 def csv(
-    path: str,
+    path: str | PathLike[str],
     *,
     columns: Mapping[str, str],
     delimiter: str = ",",
@@ -129,21 +131,31 @@ def csv(
     `columns` maps the names in the header to SQL types: "VARCHAR", "BIGINT", "DECIMAL(12,2)", "DATE", ...
     Raises DeclarationError for no columns, an unknown type, or a delimiter that is not one character.
     """
+    path = path_of("csv", path)
+    place = f"csv({path!r})"
     if not columns:
-        raise DeclarationError(f"csv({path!r}) declares no columns: types guessed from files drift between files.")
-    if len(delimiter) != 1 or len(quote) > 1:
-        raise DeclarationError(f"csv({path!r}): delimiter and quote are one character each.")
+        raise DeclarationError(f"{place} declares no columns: types guessed from files drift between files.")
+    _check_marks(place, delimiter, quote)
     try:
         codecs.lookup(encoding)
-    except LookupError:
-        raise DeclarationError(f"csv({path!r}): {encoding!r} is no encoding that Python knows.") from None
-    typed = {name.strip(): canonical_type(kind) for name, kind in columns.items()}
-    check_names(f"csv({path!r})", [name.strip() for name in columns])
-    return Csv(path, typed, delimiter, quote, nulls, encoding, mirror)
+    except (LookupError, TypeError):
+        raise DeclarationError(f"{place}: {shown(encoding)} is no encoding that Python knows.") from None
+    check_flags(place, mirror=mirror)
+    typed = {name.strip(): kind for name, kind in columns_in(place, columns).items()}
+    check_names(place, [name.strip() for name in columns])
+    return Csv(path, typed, delimiter, quote, listed(place, "nulls", nulls, tuple), encoding, mirror)
+
+
+def _check_marks(place: str, delimiter: Any, quote: Any) -> None:
+    """Raise DeclarationError where a line could not be told apart by them."""
+    if not isinstance(delimiter, str) or not isinstance(quote, str) or len(delimiter) != 1 or len(quote) > 1:
+        raise DeclarationError(f"{place}: delimiter and quote are one character each.")
+    if delimiter == quote:
+        raise DeclarationError(f"{place}: delimiter and quote are both {quote!r}; one of them must be another.")
 
 
 def parquet(
-    path: str,
+    path: str | PathLike[str],
     *,
     columns: Mapping[str, str],
     damaged: Damaged = "refuse",
@@ -158,13 +170,14 @@ def parquet(
     others are read; by default it stops the run. With `repeats` files of equal content count each, as daily snapshots
     do. Raises DeclarationError for no columns or an unknown type.
     """
+    path = path_of("parquet", path)
     place = f"parquet({path!r})"
     if not columns:
         raise DeclarationError(f"{place} declares no columns: those of files drift between files.")
     if damaged not in get_args(Damaged):
         raise DeclarationError(f"{place}: damaged= is 'refuse' or 'quarantine', not {damaged!r}.")
-    check_names(place, list(columns))
-    return Parquet(path, {name: canonical_type(kind) for name, kind in columns.items()}, damaged, repeats, mirror)
+    check_flags(place, repeats=repeats, mirror=mirror)
+    return Parquet(path, columns_in(place, columns), damaged, repeats, mirror)
 
 
 def dataframe(load: Callable[[], Any], *, columns: Mapping[str, str]) -> DataFrame:
@@ -182,5 +195,4 @@ def dataframe(load: Callable[[], Any], *, columns: Mapping[str, str]) -> DataFra
     place = f"dataframe({getattr(load, '__name__', type(load).__name__)})"
     if not columns:
         raise DeclarationError(f"{place} declares no columns: those of frames drift between runs.")
-    check_names(place, list(columns))
-    return DataFrame(load, {name: canonical_type(kind) for name, kind in columns.items()})
+    return DataFrame(load, columns_in(place, columns))

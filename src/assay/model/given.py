@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,6 +30,23 @@ def listed(place: str, argument: str, value: Any, kind: type[list[str] | tuple[s
         if not isinstance(each, str):
             raise DeclarationError(f"{place}: {argument}= is a {kind.__name__} of texts, and {shown(each)} is none.")
     return texts
+
+
+def check_flags(place: str, **flags: Any) -> None:
+    """Raise DeclarationError for what is neither True nor False: the text "no" counts as true."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise DeclarationError(f"{place}: {name}= is True or False, not {shown(value)}.")
+
+
+def path_of(function: str, path: Any) -> str:
+    """Return a path as text; raises DeclarationError for what is none."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str):
+        raise DeclarationError(
+            f"{function}() reads one path, or a pattern with *, as in {function}('data/*.csv'); not {shown(path)}."
+        )
+    return text
 
 
 def shown(value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from assay.model.errors import DeclarationError, near_miss
+from assay.model.given import shown
 from assay.model.table import RUN, Node, Table
 
 
@@ -56,7 +57,9 @@ def _by_name(nodes: Sequence[Node], sources: Collection[str]) -> dict[str, Node]
     by_name: dict[str, Node] = {}
     for node in nodes:
         if not isinstance(node, Node):
-            raise DeclarationError(f"{node!r} is no table: write @table(...) above the function.")
+            if callable(node):
+                raise DeclarationError(f"{shown(node)} is a function without @table(): write @table(...) above it.")
+            raise DeclarationError(f"{shown(node)} is no table: write @table(...) above its function.")
         if node.name in by_name:
             raise DeclarationError(f"Two tables are named {node.name!r}; a name stands for one table.")
         if node.name in sources:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from assay.model.database import Database, PostgresTable
 from assay.model.dbt import DBT, DbtProject, Model
 from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import FileSource
+from assay.model.given import listed, shown
 from assay.model.rows import Groups, Lookup
 from assay.model.rule import Rule
 from assay.model.source import Source
@@ -67,18 +69,19 @@ class Pipeline:
         Raises:
             DeclarationError: names what is wrong, where, and the near miss.
         """
+        tables, layers = _tables(name, tables), listed(f"Pipeline({shown(name)})", "layers", layers)
+        _check_sources(f"Pipeline({shown(name)})", sources)
         nodes = graph.ordered(list(_told(tables)), sources.keys(), layers)
-        dbt = _project(name, tables)
         _check_names(name, nodes, sources, layers)
         for attribute, value in (
             ("name", name),
             ("nodes", MappingProxyType(nodes)),
             ("sources", MappingProxyType(dict(sources))),
-            ("layers", tuple(layers)),
+            ("layers", layers),
             ("sample", sample),
             ("rejected_share", rejected_share),
             ("rules", tuple(rules)),
-            ("dbt", dbt),
+            ("dbt", _project(name, tables)),
         ):
             object.__setattr__(self, attribute, value)
         _check(self)
@@ -154,7 +157,7 @@ class Pipeline:
             graph.check_layer(name, self.layers)
         return self._with(dbt=project)
 
-    def reading(self, paths: Mapping[str, str]) -> Pipeline:
+    def reading(self, paths: Mapping[str, str | PathLike[str]]) -> Pipeline:
         """Return the pipeline with some sources read from other paths."""
         for name in paths:
             if name not in self.sources:
@@ -162,7 +165,7 @@ class Pipeline:
                     f"{self.name} has no source {name!r}.{near_miss(name, self.sources)} "
                     f"Its sources: {', '.join(self.sources) or 'none'}."
                 )
-        return self.with_sources({name: self.sources[name].at(path) for name, path in paths.items()})
+        return self.with_sources({name: self.sources[name].at(fspath(path)) for name, path in paths.items()})
 
     def with_sources(self, sources: Mapping[str, Source]) -> Pipeline:
         """Return the pipeline with others in the place of some of its sources; they have the same columns."""
@@ -183,6 +186,28 @@ def made_of(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     """Return what each published source, table, view and model reads, by name, each after what it reads."""
     nodes = {name: node.upstream for name, node in pipeline.nodes.items()}
     return dict.fromkeys(pipeline.mirrors, ()) | nodes | {name: model.reads for name, model in pipeline.models.items()}
+
+
+def _tables(name: str, tables: Any) -> tuple[Node | ModuleType | DbtProject, ...]:
+    """Return what a pipeline is told of; raises DeclarationError for one thing alone, which is no list of them."""
+    if isinstance(tables, str | Mapping) or not isinstance(tables, Iterable):
+        raise DeclarationError(
+            f"Pipeline({shown(name)}): tables= is a list: write tables=[bronze_order, ...], not {shown(tables)}."
+        )
+    return tuple(tables)
+
+
+def _check_sources(place: str, sources: Any) -> None:
+    if not isinstance(sources, Mapping):
+        raise DeclarationError(
+            f"{place}: sources= maps names to sources: write sources={{'orders': csv(...)}}, not {shown(sources)}."
+        )
+    for name, source in sources.items():
+        if not isinstance(source, FileSource | PostgresTable):
+            raise DeclarationError(
+                f"{place}: source {shown(name)} is a csv(...), parquet(...), dataframe(...) or table of postgres(...), "
+                f"not {shown(source)}."
+            )
 
 
 def _project(name: str, tables: Sequence[Node | ModuleType | DbtProject]) -> DbtProject | None:
@@ -210,11 +235,11 @@ def _told(tables: Sequence[Node | ModuleType | DbtProject]) -> Iterator[Node]:
                 yield node
 
 
-def _check_names(name: str, nodes: Collection[str], sources: Mapping[str, Source], layers: Sequence[str]) -> None:
+def _check_names(name: Any, nodes: Collection[str], sources: Mapping[Any, Source], layers: Sequence[str]) -> None:
     """Check names, which become folders, parts of SQL and words on the command line."""
     for text in (name, *nodes, *sources, *layers):
-        if not _NAME.fullmatch(text):
-            raise DeclarationError(f"{text!r} is no name: use lower case letters, digits and underscores.")
+        if not isinstance(text, str) or not _NAME.fullmatch(text):
+            raise DeclarationError(f"{shown(text)} is no name: use lower case letters, digits and underscores.")
     if RUN in sources:
         raise DeclarationError(f"A source cannot be named {RUN!r}: that parameter gives the run's own facts.")
     for layer in layers:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assay.model.errors import DeclarationError
+from assay.model.given import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def groups(
     column that counts the rows read. `lookup` names inputs that are only joined to. At least one of total and count
     is needed: without a control total a lost row would go unseen.
     """
+    lookup = listed("groups()", "lookup", lookup, tuple)
     totals = ({total: total} if total else {}) if isinstance(total, str) else dict(total)
     if not keys:
         raise DeclarationError("groups() needs the columns that are grouped by.")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
 
 from assay.model.errors import DeclarationError
-from assay.model.schema import SYSTEM_PREFIX, Schema
+from assay.model.given import shown
+from assay.model.schema import SYSTEM_PREFIX, Schema, canonical_type
 
 POSITION = "_assay_position"
 """BIGINT: where the row stands: 22 bits of slice number, 5 of part (see `stack`), 36 of row number in its file."""
@@ -75,6 +76,26 @@ def check_names(place: str, names: Sequence[str]) -> None:
             raise DeclarationError(f"{place}: {name!r} begins as the columns that assay adds.")
         if name.lower() in {earlier.lower() for earlier in names[:number]}:
             raise DeclarationError(f"{place}: {name!r} is declared twice; upper and lower case are one name.")
+
+
+def columns_in(place: str, columns: Any) -> dict[str, str]:
+    """Return declared columns with the one spelling of their types; raises DeclarationError that names the place."""
+    if not isinstance(columns, Mapping):
+        raise DeclarationError(
+            f"{place}: columns= maps names to SQL types: write columns={{'id': 'BIGINT'}}, not {shown(columns)}."
+        )
+    for name, kind in columns.items():
+        if not isinstance(name, str):
+            raise DeclarationError(f"{place}: {shown(name)} is no name of a column.")
+        if not isinstance(kind, str):
+            raise DeclarationError(
+                f"{place}: the type of {name!r} is a text, such as 'BIGINT' or 'VARCHAR', not {shown(kind)}."
+            )
+    check_names(place, list(columns))
+    try:
+        return {name: canonical_type(kind) for name, kind in columns.items()}
+    except DeclarationError as error:
+        raise DeclarationError(f"{place}: {error}") from None
 
 
 def is_text(name: str) -> bool:

@@ -12,6 +12,7 @@ import narwhals as nw
 
 from assay.model.check import Check, CrossCheck, OwnCheck, RowCheck
 from assay.model.errors import DeclarationError
+from assay.model.given import listed, shown
 from assay.model.rows import Grain, Groups, Same
 from assay.model.source import POSITION
 from assay.model.write import Keep, Overwrite, Write
@@ -142,10 +143,10 @@ def table(
             inputs=_inputs_of(function),
             rows=rows or Same(),
             write=write or Overwrite(),
-            key=_names(key),
+            key=_names(function.__name__, "key", key),
             keep=keep,
             checks=tuple(checks),
-            partition_by=_names(partition_by),
+            partition_by=_names(function.__name__, "partition_by", partition_by),
         )
 
     return declare
@@ -185,11 +186,20 @@ def _check_kinds(name: str, given: Mapping[str, Any]) -> None:
         else:
             fits = value is None or isinstance(value, _KINDS[argument])
         if not fits:
-            raise DeclarationError(f"{name}: {argument}= is {_WORDS[argument]}, not {value!r}.")
+            raise DeclarationError(f"{name}: {argument}= is {_WORDS[argument]}, not {_told(value)}.")
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _told(value: Any) -> str:
+    """Return what was given for an argument of another kind: of a list, what in it is no check."""
+    if isinstance(value, RowCheck | OwnCheck | CrossCheck):
+        return f"{value.name} without brackets"
+    in_list = value if isinstance(value, list | tuple) else []
+    others = [each for each in in_list if not isinstance(each, RowCheck | OwnCheck | CrossCheck)]
+    return f"one with {shown(others[0])} in it" if others else shown(value)
+
+
+def _names(name: str, argument: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else listed(name, argument, value)
 
 
 def _inputs_of(function: Callable[..., Any]) -> dict[str, str]:

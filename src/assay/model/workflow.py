@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, assert_never
 
 from assay.model.errors import DeclarationError, near_miss
-from assay.model.given import listed
+from assay.model.given import listed, shown
 from assay.model.pipeline import Pipeline
 from assay.model.selection import Selection
 
@@ -125,7 +125,7 @@ class Workflow:
         Raises DeclarationError that names what is wrong, and where.
         """
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "phases", MappingProxyType({phase: tuple(each) for phase, each in phases.items()}))
+        object.__setattr__(self, "phases", MappingProxyType(_phases(name, phases)))
         _check(self)
 
     @property
@@ -161,6 +161,14 @@ def kind_of(unit: Unit) -> UnitKind:
             assert_never(unit)
 
 
+def _phases(name: str, phases: Any) -> dict[str, tuple[Unit, ...]]:
+    """Return the phases; raises DeclarationError where one is no list, or they are no mapping."""
+    lists = isinstance(phases, Mapping) and all(isinstance(each, Sequence) for each in phases.values())
+    if not lists:
+        raise DeclarationError(f"{name}: phases= maps names to lists: write phases={{'load': [orders, ...]}}.")
+    return {phase: tuple(each) for phase, each in phases.items()}
+
+
 def _check(workflow: Workflow) -> None:
     if not workflow.phases:
         raise DeclarationError(f"The workflow {workflow.name} has no phase.")
@@ -170,7 +178,7 @@ def _check(workflow: Workflow) -> None:
         for unit in units:
             if not isinstance(unit, Unit):
                 raise DeclarationError(
-                    f"{workflow.name}: {unit!r} in phase {phase!r} is no pipeline, part, task or workflow; write "
+                    f"{workflow.name}: {shown(unit)} in phase {phase!r} is no pipeline, part, task or workflow; write "
                     "@task() above a function."
                 )
     for name in (workflow.name, *workflow.phases, *(unit.name for unit in _all(workflow))):

@@ -25,6 +25,7 @@ from assay.model.check import (
     Unique,
 )
 from assay.model.errors import DeclarationError
+from assay.model.given import shown
 from assay.model.schema import CLOSE, canonical_type
 from assay.model.table import Table
 
@@ -73,6 +74,7 @@ def not_null(*columns: str, action: Action = "block") -> RowCheck:
 
 def between(column: str, low: Any, high: Any, action: Action = "warn") -> RowCheck:
     """Return a check broken by rows in which the column is below `low` or above `high`."""
+    _check_bounds(f"between({column}, {low}, {high})", low, high)
     return RowCheck(f"between({column}, {low}, {high})", (col(column) < low) | (col(column) > high), action, (column,))
 
 
@@ -83,12 +85,17 @@ def matches(column: str, pattern: str, action: Action = "warn") -> RowCheck:
 
 def lengths(column: str, low: int, high: int, action: Action = "warn") -> RowCheck:
     """Return a check broken by rows whose text has fewer characters than `low`, or more than `high`."""
+    _check_bounds(f"lengths({column}, {low}, {high})", low, high)
     count = col(column).str.len_chars()
     return RowCheck(f"lengths({column}, {low}, {high})", (count < low) | (count > high), action, (column,))
 
 
 def accepted(column: str, values: Collection[Any], action: Action = "warn") -> RowCheck:
     """Return a check broken by rows whose value is not one of those listed."""
+    if isinstance(values, str | bytes) or not isinstance(values, Collection):
+        raise DeclarationError(
+            f"accepted({column!r}, {shown(values)}): write a list of values, as in accepted({column!r}, ['a', 'b'])."
+        )
     texts = [str(value) for value in values]
     # A set has another order in every process; the name of a check has one.
     listed = ", ".join(texts if isinstance(values, Sequence) else sorted(texts))
@@ -105,6 +112,8 @@ def row_count(*, min: int | None = None, max: int | None = None, action: TableAc
     """Return a check broken by a table with fewer rows than `min`, or more than `max`."""
     if min is None and max is None:
         raise DeclarationError("row_count() needs min=, max= or both.")
+    if min is not None and max is not None:
+        _check_bounds(f"row_count(min={min}, max={max})", min, max)
     limits = [f"min={min}"] * (min is not None) + [f"max={max}"] * (max is not None)
     return RowCount(f"row_count({', '.join(limits)})", min, max, action)
 
@@ -235,6 +244,17 @@ def columns_of(check: RowCheck | OwnCheck | CrossCheck) -> tuple[str, ...]:
             return (column,)
         case _:
             assert_never(check)
+
+
+def _check_bounds(name: str, low: Any, high: Any) -> None:
+    """Raise DeclarationError for bounds that nothing lies between."""
+    try:
+        swapped = bool(low > high)
+    except TypeError:
+        # Of two kinds, or known with the rows alone, as that of another column is.
+        return
+    if swapped:
+        raise DeclarationError(f"{name}: nothing lies between these; write the lower bound first.")
 
 
 def _need_columns(name: str, columns: tuple[str, ...]) -> None:
