@@ -9,7 +9,7 @@ from functools import cache
 from assay.model import graph
 from assay.model.check import CrossCheck, Reconciles, References, Verdict
 from assay.model.past import PastRun, RecordedRun
-from assay.model.pipeline import Pipeline
+from assay.model.pipeline import Pipeline, made_of
 from assay.model.ports import Frame, Session
 from assay.model.rows import Free
 from assay.model.run import NodeRun
@@ -94,8 +94,8 @@ def _judge_cross_checks(
     left_out = node.status == "skipped"
     if left_out and is_behind(work, table.name):
         return node
-    made_of = graph.upstream(work.pipeline.nodes, [table.name]) if left_out else {table.name}
-    computed = any(nodes[name].status == "unchanged" and nodes[name].attempts for name in made_of & nodes.keys())
+    behind = graph.upstream(made_of(work.pipeline), [table.name]) if left_out else {table.name}
+    computed = any(nodes[name].status == "unchanged" and nodes[name].attempts for name in behind & nodes.keys())
     verdicts = [
         _verdict(work, table, check, session, nodes, look_up)
         for check in table.checks
