@@ -91,23 +91,36 @@ def test_json_is_one_document_and_nothing_else(
 
 def test_values_of_sql_are_json_that_loses_nothing(shop: Path) -> None:
     values = {
-        "date '2024-11-01'": "2024-11-01",
-        "timestamp '2024-11-01 08:00:00.5'": "2024-11-01 08:00:00.500000",
-        "time '08:00'": "08:00:00",
-        "10.30::decimal(12,2)": 10.3,
-        "5.00::decimal(12,2)": 5,
+        "date '2024-11-01'": '"2024-11-01"',
+        "timestamp '2024-11-01 08:00:00.5'": '"2024-11-01 08:00:00.500000"',
+        "time '08:00'": '"08:00:00"',
+        "10.30::decimal(12,2)": "10.30",
+        "5.00::decimal(12,2)": "5.00",
+        "-0.05::decimal(12,2)": "-0.05",
         "12345678901234567890.12::decimal(38,2)": "12345678901234567890.12",
-        "9007199254740993": 9007199254740993,
-        "0.1::double": 0.1,
-        "true": True,
-        "null": None,
-        "'it''s \"ö\"'": 'it\'s "ö"',
-        "[1.50::decimal(3,2)]": [1.5],
-        "{'d': date '2024-11-01'}": {"d": "2024-11-01"},
+        "9007199254740993": "9007199254740993",
+        "0.1::double": "0.1",
+        "true": "true",
+        "null": "null",
+        "'it''s \"ö\"'": '"it\'s \\"\\u00f6\\""',
+        "'\\x00\\xFF'::blob": r'"\\x00ff"',
+        "[1.50::decimal(3,2)]": "[\n      1.50\n    ]",
+        "[]": "[]",
+        "{'d': date '2024-11-01'}": '{\n      "d": "2024-11-01"\n    }',
+        "map {date '2024-11-01': 1}": '{\n      "2024-11-01": 1\n    }',
+        "map {1: null}": '{\n      "1": null\n    }',
     }
     query = "select " + ", ".join(f"{value} as c{n}" for n, value in enumerate(values))
-    (row,) = document(call("sql", query, "--json", cwd=shop))
-    assert dict(zip(values, row.values(), strict=True)) == values
+    end = call("sql", query, "--json", cwd=shop)
+    assert len(document(end)[0]) == len(values)
+    members = ",\n".join(f'    "c{n}": {text}' for n, text in enumerate(values.values()))
+    assert end.stdout == f"[\n  {{\n{members}\n  }}\n]\n"
+
+
+def test_columns_of_one_name_are_refused_in_json_and_shown_to_people(shop: Path) -> None:
+    query = "select 1 as a, 2 as b, 3 as a"
+    told(call("sql", query, "--json", cwd=shop), 2, "2 columns are called 'a'", '`"a" as "a_2"`')
+    assert call("sql", query, cwd=shop).stdout == "a  b  a\n1  2  3\n"
 
 
 def test_a_number_that_json_has_no_word_for_does_not_break_the_document(shop: Path) -> None:

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import click
 
+from assay.cli.json_text import INDENT, hexadecimal, json_text
+from assay.engines.duckdb import quoting
+from assay.model.errors import UsageError
 from assay.observe.saying import harmless
-from assay.observe.summary import aligned
+from assay.observe.summary import Columns
+
+_BATCH = 2_000
+"""Rows that are printed at once: columns are as wide as the first of these need, and wider where later ones are."""
 
 
 def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: bool) -> None:
-    """Print rows as aligned columns, or as a JSON array of objects."""
-    if as_json:
-        put([dict(zip(names, row, strict=True)) for row in rows])
-        return
-    text = [tuple(names), *(tuple(map(cell, row)) for row in rows)]
-    put("\n".join(aligned(text, left=range(len(names)))))
+    """Print rows, as they come, as aligned columns, or as a JSON array of objects.
+
+    Raises UsageError where columns of one name would be one member of an object.
+    """
+    for piece in _objects(names, iter(rows)) if as_json else _lines(names, iter(rows)):
+        _write(piece)
+
+
+def _objects(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> Iterator[str]:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"{names.count(twice)} columns are called {twice!r}, and an object of JSON has one of that name. Give each "
+            f"a name of its own, such as `{quoting.name(twice)} as {quoting.name(f'{twice}_2')}`."
+        )
+    before = "["
+    while batch := list(islice(rows, _BATCH)):
+        found = (json_text(dict(zip(names, row, strict=True)), f"\n{INDENT}") for row in batch)
+        yield before + ",".join(f"\n{INDENT}{each}" for each in found)
+        before = ","
+    yield "[]\n" if before == "[" else "\n]\n"
+
+
+def _lines(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> Iterator[str]:
+    columns, batch = Columns(range(len(names))), [tuple(names), *_cells(rows)]
+    while batch:
+        yield "".join(f"{line}\n" for line in columns.lines(batch))
+        batch = _cells(rows)
+
+
+def _cells(rows: Iterator[Sequence[Any]]) -> list[tuple[str, ...]]:
+    return [tuple(map(cell, row)) for row in islice(rows, _BATCH)]
 
 
 def cell(value: Any) -> str:
     """Return a value as it stands in a line of text."""
+    if isinstance(value, bytes):
+        return hexadecimal(value)
     if isinstance(value, list):
-        return "; ".join(map(str, value))
+        return "; ".join(hexadecimal(each) if isinstance(each, bytes) else str(each) for each in value)
     return "" if value is None else str(value)
 
 
@@ -45,27 +78,10 @@ def program() -> str:
 
 
 def put(document: Any) -> None:
-    """Print text, and anything else as JSON: the one place that writes to standard output.
-
-    Nothing of it is obeyed by a terminal; JSON keeps every value exactly.
-    """
-    told = document if isinstance(document, str) else json.dumps(_numbers(document), indent=2, default=_plain)
-    click.echo(harmless(told))
+    """Print text, and anything else as JSON, which keeps every value exactly."""
+    _write(f"{document if isinstance(document, str) else json_text(document)}\n")
 
 
-def _numbers(document: Any) -> Any:
-    """Return the document with numbers that JSON has no word for as text: NaN and the infinities."""
-    if isinstance(document, dict):
-        return {name: _numbers(value) for name, value in document.items()}
-    if isinstance(document, list | tuple):
-        return [_numbers(value) for value in document]
-    return document if not isinstance(document, float) or math.isfinite(document) else str(document)
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has no word for: a DECIMAL as a number where that loses no digit, all else as text."""
-    if isinstance(value, Decimal):
-        if value == value.to_integral_value():
-            return int(value)
-        return float(value) if Decimal(repr(float(value))) == value else str(value)
-    return str(value)
+def _write(text: str) -> None:
+    """Write to standard output, in this one place: nothing of it is obeyed by a terminal."""
+    click.echo(harmless(text), nl=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from assay.model.run import NodeRun, RunResult
 from assay.observe.saying import harmless_cell
@@ -29,16 +30,24 @@ def summary(result: RunResult, place: str = "") -> str:
 
 def aligned(rows: Sequence[Sequence[str]], left: Iterable[int] = (0,)) -> list[str]:
     """Return rows of text as lines of columns; those listed in `left` begin at the left."""
-    rows = [tuple(map(harmless_cell, row)) for row in rows]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
-    to_left = set(left)
-    return [
-        "  ".join(
-            cell.ljust(w) if n in to_left else cell.rjust(w)
-            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return Columns(left).lines(rows)
+
+
+class Columns:
+    """Columns of text, each as wide as what has stood in it so far."""
+
+    def __init__(self, left: Iterable[int]) -> None:
+        """Begin without a row; the columns listed in `left` begin at the left."""
+        self._left = set(left)
+        self._widths: list[int] = []
+
+    def lines(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """Return the rows that come next as lines."""
+        rows = [tuple(map(harmless_cell, row)) for row in rows]
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        self._widths = [max(both) for both in zip_longest(self._widths, wide, fillvalue=0)]
+        line = "  ".join(f"{{:{'<' if n in self._left else '>'}{w}}}" for n, w in enumerate(self._widths))
+        return [line.format(*row).rstrip() for row in rows]
 
 
 def _layer(layer: str, nodes: Sequence[NodeRun]) -> list[tuple[str, ...]]:
