@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,31 @@ if TYPE_CHECKING:
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 """Names of columns, and rows."""
+Coming = tuple[list[str], Iterator[tuple[Any, ...]]]
+"""Names of columns, and rows that are computed as they are taken."""
+
+_BATCH = 2_000
+"""Rows that are fetched at once."""
 
 
 def query(text: str, warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> Rows:
-    """Return the columns' names and the rows of a query over the published tables.
+    """Return the columns' names and the rows of a query over the published tables; raises as `ask` does."""
+    names, rows = ask(text, warehouse, at=at)
+    return names, list(rows)
 
-    Raises UsageError with the engine's own words for a query it cannot run.
+
+def ask(text: str, warehouse: Location | None = None, *, at: int | dt.datetime | None = None) -> Coming:
+    """Return the columns' names and the rows, as they come, of a query over the published tables.
+
+    It is one statement, which reads, or COPY (...) TO a file. Raises UsageError with the engine's own words for what it
+    cannot run, at the start or while rows come.
     """
-    return _rows(platform.connect(warehouse, at=at), text)
+    from assay.engines.duckdb import confined
+
+    statement = confined.reading(text, exports=True)
+    connection = platform.connect(warehouse, at=at)
+    connection.execute("begin transaction read only")
+    return _coming(connection, statement)
 
 
 def first_rows(table: str, warehouse: Place | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:
@@ -199,12 +216,33 @@ def _named(table: str, datasets: list[str]) -> str:
 
 
 def _rows(connection: DuckDBPyConnection, text: str) -> Rows:
+    names, rows = _coming(connection, text)
+    return names, list(rows)
+
+
+def _coming(connection: DuckDBPyConnection, text: str) -> Coming:
+    with _told():
+        found = connection.execute(text)
+    return [column[0] for column in found.description or ()], _fetching(found)
+
+
+def _fetching(found: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    """Yield what a connection has found, some rows at a time: all of them may be more than fit into memory."""
+    while True:
+        with _told():
+            rows = found.fetchmany(_BATCH)
+        if not rows:
+            return
+        yield from rows
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise UsageError with the engine's own words for what it cannot run."""
     import duckdb
 
-    if not text.strip():
-        raise UsageError("The query is empty.")
     try:
-        return _fetched(connection.execute(text))
+        yield
     except duckdb.Error as error:
         raise UsageError(str(error)) from None
 

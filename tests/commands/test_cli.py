@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shlex
 import sqlite3
@@ -20,7 +21,7 @@ import assay
 from benchmarks.golden import TABLES
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate
-from tests.conformance.processes import AS_OF, call, call_on_terminal, content, ride_run, rows_of
+from tests.conformance.processes import AS_OF, SECONDS, call, call_on_terminal, content, ride_run, rows_of, started
 from tests.conformance.project import MODULE, ROWS, UNREADABLE, WRONG_COMMANDS, WRONG_SETTINGS, document, make, told
 
 
@@ -121,6 +122,62 @@ def test_columns_of_one_name_are_refused_in_json_and_shown_to_people(shop: Path)
     query = "select 1 as a, 2 as b, 3 as a"
     told(call("sql", query, "--json", cwd=shop), 2, "2 columns are called 'a'", '`"a" as "a_2"`')
     assert call("sql", query, cwd=shop).stdout == "a  b  a\n1  2  3\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("select 1; select 2", "These are 2 statements; write one."),
+        ("create table x as select 1", "CREATE is refused: a query here reads"),
+        ("create table x as pivot gold.revenue on ordered_on using sum(amount)", "is refused: a query here reads"),
+        ("explain analyze insert into meta.run from meta.run", "INSERT is refused: a query here reads"),
+        ("copy meta.run from 'data/a.csv'", ""),
+        (" -- nothing", "The query is empty."),
+    ],
+)
+def test_a_query_that_does_more_than_read_is_refused(shop: Path, query: str, words: str) -> None:
+    told(call("sql", query, cwd=shop), 2, words)
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("describe gold.revenue", "amount"),
+        ("explain select * from gold.revenue", "physical_plan"),
+        ("pivot gold.revenue on ordered_on using sum(amount)", "2024-11-01  2024-11-02\n10.30       5.00\n"),
+        ("select id, note from read_csv('data/a.csv') where id = 3", "id  note\n3   it's\n"),
+    ],
+)
+def test_a_query_may_be_all_that_reads(shop: Path, query: str, shown: str) -> None:
+    end = call("sql", query, cwd=shop)
+    assert (end.returncode, end.stderr) == (0, "")
+    assert shown in end.stdout
+
+
+def test_what_a_query_finds_is_copied_to_a_file(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "revenue.csv"
+    assert call("sql", f"copy (from gold.revenue order by all) to '{file}'", cwd=shop).stdout == "Count\n2\n"
+    assert file.read_text() == "ordered_on,amount\n2024-11-01,10.30\n2024-11-02,5.00\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_long_result_is_printed_as_it_comes_and_ends_with_its_reader(shop: Path, more: tuple[str, ...]) -> None:
+    endless = "select i, 'name' as name from range(1000000000000) r(i)"
+    with started("sql", endless, *more, cwd=shop) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == ("[\n" if more else "i     name\n")
+        process.stdout.close()
+        assert (process.wait(SECONDS), process.stderr.read() if process.stderr else "") == (1, "")
+
+
+def test_a_long_result_is_told_in_full(shop: Path) -> None:
+    query = "select i, 'n' || i as name from range(5000) r(i)"
+    rows = [{"i": n, "name": f"n{n}"} for n in range(5000)]
+    end = call("sql", query, "--json", cwd=shop)
+    assert document(end) == rows
+    assert end.stdout == f"{json.dumps(rows, indent=2)}\n"
+    lines = [line.split() for line in call("sql", query, cwd=shop).stdout.splitlines()]
+    assert lines == [["i", "name"], *([str(n), f"n{n}"] for n in range(5000))]
 
 
 def test_a_number_that_json_has_no_word_for_does_not_break_the_document(shop: Path) -> None:

@@ -66,9 +66,10 @@ def profile(table: str, warehouse: str | None, as_json: bool) -> None:
 def sql(query: str, warehouse: str | None, at: int | dt.datetime | None, as_json: bool) -> None:
     """Run QUERY, in SQL, over the published tables.
 
-    All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine.
+    All tables are of one published run. Schema `meta` holds runs, ledger, checks and the quarantine. QUERY is one
+    statement that reads; COPY (...) TO 'file.parquet' writes what it finds to a file.
     """
-    print_rows(*queries.query(query, warehouse, at=at), as_json=as_json)
+    print_rows(*queries.ask(query, warehouse, at=at), as_json=as_json)
 
 
 @click.command()

@@ -41,23 +41,40 @@ def open_confined(opened: Opened, control: Mapping[str, Rows], memory_limit: str
     return connection
 
 
-def reading(text: str) -> str:
+def reading(text: str, *, exports: bool = False) -> str:
     """Return the text of the one statement that is in it; raises UsageError where that does more than read.
 
-    A file that may be read may be written too, by COPY: so it is the statement that is refused.
+    A file that may be read may be written too, by COPY: so it is the statement that is refused, unless `exports` are
+    allowed; a transaction that reads alone then refuses the COPY that goes the other way.
     """
     explained = _EXPLAIN.match(text)
-    try:
-        statements = duckdb.extract_statements(text[explained.end() :] if explained else text)
-    except duckdb.Error as error:
-        raise UsageError(str(error)) from None
+    statements = _statements(text[explained.end() :] if explained else text)
     if not statements:
         raise UsageError("The query is empty.")
     if len(statements) > 1:
         raise UsageError(f"These are {len(statements)} statements; write one.")
-    if statements[0].type != _READS:
+    kind = statements[0].type
+    if kind == duckdb.StatementType.MULTI and _is_query(statements[0].query):
+        return text
+    if kind != _READS and not (exports and kind == duckdb.StatementType.COPY):
+        words = "DESCRIBE, SUMMARIZE, EXPLAIN or COPY (...) TO" if exports else "DESCRIBE, SUMMARIZE or EXPLAIN"
         raise UsageError(
-            f"{statements[0].type.name} is refused: a query here reads, by SELECT, FROM, WITH, VALUES, DESCRIBE, "
-            "SUMMARIZE or EXPLAIN. Tables are written by runs alone."
+            f"{kind.name} is refused: a query here reads, by SELECT, FROM, WITH, VALUES, {words}. "
+            "Tables are written by runs alone."
         )
     return text
+
+
+def _statements(text: str) -> list[duckdb.Statement]:
+    try:
+        return duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise UsageError(str(error)) from None
+
+
+def _is_query(text: str) -> bool:
+    """Return whether a statement that becomes several, as with PIVOT, is a query: just that stands in another one."""
+    try:
+        return len(duckdb.extract_statements(f"from (\n{text}\n)")) == 1
+    except duckdb.Error:
+        return False
