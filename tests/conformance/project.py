@@ -98,7 +98,7 @@ WRONG_COMMANDS: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("run", "shop_orders:others"), ("is written by the pipeline 'orders'",)),
     (("show", "gold_revenu"), ("no published table 'gold_revenu'. Did you mean 'gold_revenue'?",)),
     (("show", "gold_revenue", "--warehouse", "nowhere"), ("nowhere: holds no lake yet", "assay run PIPELINE")),
-    (("history", "--warehouse", "afile"), ("afile: holds no lake yet",)),
+    (("history", "--warehouse", "afile"), ("afile: is a file; a lake is a folder.",)),
     (("history", "--limit", "0"), ("0 is not in the range x>=1",)),
     (("sql", "select 1", "--warehouse", "nowhere"), ("nowhere: holds no lake yet",)),
     (("sql", "selec 1"), ("syntax error", "LINE 1: selec 1")),

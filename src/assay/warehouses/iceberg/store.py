@@ -54,6 +54,9 @@ class IcebergWarehouse(RunRecords):
         if self._made:
             self._catalog.check()
         elif not create:
+            ownership.refuse_lost(root)
+            if root.exists() and not root.is_dir():
+                raise WarehouseError(f"{root}: is a file; a lake is a folder.")
             raise WarehouseError(f"{root}: holds no lake yet; `assay run PIPELINE --warehouse {root}` makes one.")
 
     def state(self, at: int | dt.datetime | None = None) -> State:

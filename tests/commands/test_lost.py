@@ -1,0 +1,26 @@
+"""What commands say of a lake that has lost something, and of a run that failed with rejected rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.processes import AS_OF, call
+from tests.conformance.project import make, told
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one published run."""
+    folder = make(tmp_path / "project")
+    assert call("run", "orders", "--as-of", AS_OF, cwd=folder).returncode == 0
+    return folder
+
+
+def test_a_lake_without_its_catalog_is_no_new_lake_for_any_command(project: Path) -> None:
+    (project / "lake/catalog.db").unlink()
+    for words in (("history",), ("show", "gold_revenue"), ("verify",), ("undo",)):
+        told(
+            call(*words, cwd=project), 2, "lake: has tables, and no catalog that knows them", "Restore that from a copy"
+        )
