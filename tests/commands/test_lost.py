@@ -24,3 +24,12 @@ def test_a_lake_without_its_catalog_is_no_new_lake_for_any_command(project: Path
         told(
             call(*words, cwd=project), 2, "lake: has tables, and no catalog that knows them", "Restore that from a copy"
         )
+
+
+def test_a_table_whose_file_is_gone_is_told_by_that_and_hides_no_other(project: Path) -> None:
+    (file,) = (project / "lake/gold").rglob("*.parquet")
+    file.unlink()
+    end = call("show", "gold_revenue", cwd=project)
+    told(end, 2, f"its file {file.relative_to(project / 'lake')} is gone", "`assay verify` tells")
+    assert ("LINE" in end.stderr, len(end.stderr.splitlines())) == (False, 1)
+    assert call("show", "silver_order", cwd=project).returncode == 0

@@ -11,7 +11,7 @@ import duckdb
 
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.session import quarantine_query, scan_query
-from assay.model.data import REJECTS, is_table
+from assay.model.data import REJECTS, Version, is_table
 from assay.model.published import Opened, Rows
 from assay.model.schema import Schema
 
@@ -38,12 +38,21 @@ def open_reader(opened: Opened, control: Mapping[str, Rows]) -> duckdb.DuckDBPyC
                 )
             except duckdb.Error as error:
                 # One damaged table must not hide the others: who reads it is told.
-                connection.execute(f"{view} {_refusing(shown, f'{name} cannot be read: {error}')}")
+                connection.execute(f"{view} {_refusing(shown, _damage(name, version, root, error))}")
     connection.execute(f"create schema if not exists {META}")
     for table, rows in control.items():
         _fill(connection, table, rows)
     connection.execute(f"create view {META}.quarantine as {_quarantine(opened, control['quarantine_file'])}")
     return connection
+
+
+def _damage(name: str, version: Version, root: str, error: duckdb.Error) -> str:
+    """Return why a table cannot be read: the first of its files that is gone, or else what the engine says of one."""
+    gone = (file.path for file in version.files if not Path(root, file.path).exists())
+    path = next(gone, None)
+    # The engine's other lines show the view, which nobody has written.
+    why = f"its file {path} is gone" if path is not None else str(error).partition("\n")[0].rstrip(".")
+    return f"{name} cannot be read: {why}. `assay verify` tells of each file that is gone or damaged."
 
 
 def _quarantine(opened: Opened, files: Rows) -> str:
