@@ -172,6 +172,19 @@ def quarantine(
     return _fetched(found)
 
 
+def failed_with_rejects(warehouse: Location | None = None, *, table: str | None = None) -> int | None:
+    """Return the newest run that failed and has rejected rows, where its pipeline has not published since; or None."""
+    found = platform.connect(warehouse).execute(
+        "select max(q.run) from meta.quarantine q join meta.run r on r.id = q.run "
+        "where r.state = 'failed' and q.node = coalesce(?, q.node) and not exists "
+        "(select 1 from meta.run later where later.pipeline = r.pipeline and later.state = 'published' "
+        "and later.id > r.id)",
+        [table],
+    )
+    ((run,),) = found.fetchall()
+    return None if run is None else int(run)
+
+
 def reasons(run: int, warehouse: Place | None = None) -> Rows:
     """Return what a run rejected, counted: the table or source, a reason, and the rows that had it, most first.
 

@@ -12,7 +12,7 @@ import click
 
 from assay import assembly, mending, queries
 from assay.cli import options
-from assay.cli.printing import place_of, print_rows, put
+from assay.cli.printing import place_of, print_rows, program, put
 from assay.cli.telling import watch
 from assay.observe.summary import counted, summary
 
@@ -38,11 +38,18 @@ def list_(warehouse: str | None, history: bool, run: int | None, table: str | No
     """
     names, rows = queries.quarantine(warehouse, run=run, table=table, history=history, limit=limit)
     if not rows and not as_json:
-        put(_nothing(table, run, history=history))
+        failed = None if run or history else queries.failed_with_rejects(warehouse, table=table)
+        hint = f" Run {failed} failed, and has rejected rows: {_listing(failed, table, warehouse)}" if failed else ""
+        put(f"{_nothing(table, run, history=history)}{hint}")
         return
     left_out = () if as_json or history or run else ("state", "stands", "replayed_by")
     shown = [n for n, name in enumerate(names) if name not in left_out]
     print_rows([names[n] for n in shown], [[row[n] for n in shown] for row in rows], as_json=as_json)
+
+
+def _listing(run: int, table: str | None, warehouse: str | None) -> str:
+    of_table = f" --table {shlex.quote(table)}" if table else ""
+    return f"{program()} quarantine list --run {run}{of_table}{place_of(warehouse)}"
 
 
 def _nothing(table: str | None, run: int | None, *, history: bool) -> str:
