@@ -14,7 +14,7 @@ from typing import IO
 from assay.model.errors import SourceError, near_miss
 from assay.model.files import Csv
 from assay.model.source import Slice
-from assay.sources.physical import CHUNK, Line, Lines, is_utf8, is_wide, opened
+from assay.sources.physical import CHUNK, Line, Lines, is_utf8, is_wide, kind_of, opened
 from assay.sources.records import Dialect, Record
 
 LONGEST_RECORD = 1_900_000
@@ -150,10 +150,12 @@ def header_of(source: Csv, path: str) -> list[str]:
     if first is None or not first.text.strip():
         raise SourceError(f"{path}: is empty; its first line should name the columns.")
     names, fault = _dialect(source).names(first, lines)
-    if "\r" in first.text and lines.take() is None:
+    # Bytes of another kind of file may have a CR among them.
+    kind = kind_of(path) if first.faults else ""
+    if not kind and "\r" in first.text and lines.take() is None:
         raise SourceError(f"{path}: ends its lines with CR alone; convert them to LF or CR LF.")
     if faults := (*first.faults, *((fault,) if fault else ())):
-        raise SourceError(f"{path}: its first line cannot be read: {', '.join(faults)}.")
+        raise SourceError(f"{path}: its first line cannot be read: {', '.join(faults)}.{kind}")
     header = [name.strip() for name in names]
     for name in source.columns:
         if name not in header:

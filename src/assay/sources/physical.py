@@ -24,6 +24,16 @@ _BY_MARK = {
 }
 """Encodings that stand for several: by the bytes a file begins with, or else little-endian."""
 
+_GZIP = b"\x1f\x8b"
+_KINDS = {
+    _GZIP: "It is packed by gzip: give it a name that ends with .gz.",
+    codecs.BOM_UTF32_LE: 'It begins as UTF-32 does: declare its encoding="utf-32".',
+    codecs.BOM_UTF32_BE: 'It begins as UTF-32 does: declare its encoding="utf-32".',
+    codecs.BOM_UTF16_LE: 'It begins as UTF-16 does: declare its encoding="utf-16".',
+    codecs.BOM_UTF16_BE: 'It begins as UTF-16 does: declare its encoding="utf-16".',
+}
+"""What a file is that begins so; UTF-32 stands before UTF-16, as its mark begins with that of the other."""
+
 
 class Line(NamedTuple):
     """One physical line."""
@@ -76,6 +86,16 @@ def is_wide(encoding: str) -> bool:
 def is_packed(path: str) -> bool:
     """Return whether a file is unpacked while it is read."""
     return path.lower().endswith(".gz")
+
+
+def kind_of(path: str) -> str:
+    """Return a sentence, behind a blank, on what else a file is than it is read as, by its first bytes; or nothing."""
+    with opened(path) as file:
+        first = file.peek(4)[:4]
+    for mark, sentence in _KINDS.items():
+        if first.startswith(mark):
+            return f" {sentence}"
+    return ""
 
 
 @contextmanager
