@@ -103,6 +103,8 @@ WRONG_COMMANDS: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("show", "gold_revenu"), ("no published table 'gold_revenu'. Did you mean 'gold_revenue'?",)),
     (("show", "gold_revenue", "--warehouse", "nowhere"), ("nowhere: holds no lake yet", "assay run PIPELINE")),
     (("history", "--warehouse", "afile"), ("afile: is a file; a lake is a folder.",)),
+    (("undo", "abc"), ("'abc' is no whole number.",)),
+    (("run", "orders", "--workers", "2.5"), ("'2.5' is no whole number.",)),
     (("history", "--limit", "0"), ("0 is not in the range x>=1",)),
     (("sql", "select 1", "--warehouse", "nowhere"), ("nowhere: holds no lake yet",)),
     (("sql", "selec 1"), ("syntax error", "LINE 1: selec 1")),

@@ -15,6 +15,17 @@ from assay.model.past import read_at
 Command = Callable[..., Any]
 
 
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a whole number; the words of the library name its own class to whoever writes none."""
+        try:
+            return int(super().convert(int(value), param, ctx))
+        except ValueError:
+            self.fail(f"{value!r} is no whole number.", param, ctx)
+
+
 class _Date(click.ParamType[dt.date]):
     name = "date"
 
@@ -73,7 +84,7 @@ warehouse = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 pipeline = click.argument("pipeline")
 workers = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Tables computed side by side (default: one a core)."
+    "--workers", type=Whole(min=1), metavar="N", help="Tables computed side by side (default: one a core)."
 )
 
 allow_duplicates = click.option("--allow-duplicates", is_flag=True, help="Load a file although its content is known.")
@@ -81,7 +92,7 @@ allow_duplicates = click.option("--allow-duplicates", is_flag=True, help="Load a
 
 def limit(default: int, what: str) -> Command:
     """Return the option that says how many there may be."""
-    return click.option("--limit", type=click.IntRange(min=1), default=default, show_default=True, help=what)
+    return click.option("--limit", type=Whole(min=1), default=default, show_default=True, help=what)
 
 
 _reading = (

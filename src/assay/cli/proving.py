@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _count(name: str, option: str, default: int | None, what: str) -> options.Command:
-    return click.option(option, name, type=click.IntRange(min=0), default=default, metavar="N", help=what)
+    return click.option(option, name, type=options.Whole(min=0), default=default, metavar="N", help=what)
 
 
 _on = click.option(
@@ -42,7 +42,7 @@ _on = click.option(
 @_count("times", "--random", 200, "Kill at N random times (default: 200).")
 @_count("calls", "--calls", 0, "Kill at N calls to the system that change the warehouse; needs strace (default: 0).")
 @_count("seed", "--seed", 0, "Another number gives other random times.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes side by side (default: one a core).")
+@click.option("--jobs", type=options.Whole(min=1), metavar="N", help="Processes side by side (default: one a core).")
 @options.workers
 @options.as_json
 def crashtest(
@@ -79,7 +79,7 @@ def crashtest(
 @options.allow_duplicates
 @click.option(
     "--batches",
-    type=click.IntRange(min=1),
+    type=options.Whole(min=1),
     default=3,
     show_default=True,
     metavar="N",
@@ -87,7 +87,7 @@ def crashtest(
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=options.Whole(min=1),
     default=8,
     show_default=True,
     metavar="N",

@@ -27,7 +27,7 @@ def quarantine() -> None:
 @quarantine.command(name="list")
 @options.warehouse
 @click.option("--all", "history", is_flag=True, help="What any run rejected, also what does not stand any more.")
-@click.option("--run", type=click.IntRange(min=1), help="What one run rejected, also one that failed.")
+@click.option("--run", type=options.Whole(min=1), help="What one run rejected, also one that failed.")
 @click.option("--table", metavar="TABLE", help="Those of one table, or of one source.")
 @options.limit(20, "How many rows to list.")
 @options.as_json

@@ -17,7 +17,7 @@ _PORT = 4747
 @options.warehouse
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=options.Whole(0, 65535),
     default=_PORT,
     show_default=True,
     help="Where on this machine; 0 is any that is free.",

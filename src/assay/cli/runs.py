@@ -112,7 +112,7 @@ def resume(pipeline: str, as_json: bool, **given: Any) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(min=1), required=False)
+@click.argument("run", type=options.Whole(min=1), required=False)
 @options.warehouse
 @options.as_json
 def undo(run: int | None, warehouse: str | None, as_json: bool) -> None:

@@ -30,8 +30,8 @@ def new(name: str, folder: Path | None) -> None:
 @click.command()
 @options.pipeline
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--rows", type=click.IntRange(min=1), help="Rows to make, where the pipeline counts rows.")
-@click.option("--days", type=click.IntRange(min=1), help="Days to make, where the pipeline has a file a day.")
+@click.option("--rows", type=options.Whole(min=1), help="Rows to make, where the pipeline counts rows.")
+@click.option("--days", type=options.Whole(min=1), help="Days to make, where the pipeline has a file a day.")
 @click.option("--seed", type=int, help="Equal seeds give equal files (default: 42).")
 @click.option("--hard", is_flag=True, default=None, help="With more kinds of faults, where the pipeline knows them.")
 def sample(pipeline: str, folder: Path, **asked: Any) -> None:
