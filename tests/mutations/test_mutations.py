@@ -179,6 +179,13 @@ MUTATIONS = (
         ("tests/runtime/test_narrow.py",),
     ),
     Mutation(
+        "what a query leaves out behind its end is not seen",
+        "runtime/understood.py",
+        'exp.Union: _QUERY | {"this", "expression"}',
+        'exp.Union: _QUERY | {"this", "expression", "limit"}',
+        ("tests/runtime/test_locality.py",),
+    ),
+    Mutation(
         "rows with a known key are added beside those that stand",
         "runtime/settle.py",
         'how="anti"))\n        standing',

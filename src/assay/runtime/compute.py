@@ -65,7 +65,7 @@ def compute(work: Work, node: Node, session: Session, scope: Scope = COMPLETE, k
 
 def _rows_of(work: Work, node: Node, name: str, frame: Frame, session: Session, scope: Scope, keys: Frame) -> Frame:
     """Return an input's rows of the affected keys, held; columns that the function does not read are null."""
-    from assay.runtime.locality import columns_read
+    from assay.runtime.parsing import columns_read
 
     seen = work.traced[name].seen
     read = {*columns_read(work.traced[node.name].definition, seen.names), *scope.on}

@@ -5,14 +5,17 @@ A sufficient test: what it does not understand it calls not local, and the table
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeGuard
 
 import sqlglot
 from sqlglot import exp
 
+from assay.runtime.parsing import parsed
 from assay.runtime.trace import INPUT
+from assay.runtime.understood import is_understood
 
 _Columns = tuple[tuple[str, tuple[str, ...]], ...]
 """Columns by name of their input, in a form that a cache can look up."""
@@ -29,6 +32,8 @@ class _Relation:
     restricted: bool
     columns: tuple[str, ...]
     carriers: tuple[frozenset[str], ...] = field(default=())
+    merged: frozenset[str] = field(default=frozenset())
+    """Columns that a star leaves out: those of a right side that USING equates."""
 
 
 def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Mapping[str, Sequence[str]]) -> bool:
@@ -45,35 +50,15 @@ def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Map
 @lru_cache(maxsize=256)
 def _is_local(definition: str, schemas: _Columns, anchors: _Columns) -> bool:
     try:
-        found = _query(_parsed(definition), {}, _Inputs(dict(schemas), dict(anchors)))
+        query = parsed(definition)
+        if not is_understood(query):
+            return False
+        found = _query(query, {}, _Inputs(dict(schemas), dict(anchors)))
     except (_NotLocalError, sqlglot.errors.SqlglotError, RecursionError):
         # An expression may be nested deeper than Python can follow.
         return False
     key = anchors[0][1] if anchors else ()
-    return all(name in carriers for name, carriers in zip(key, found.carriers, strict=True))
-
-
-def columns_read(definition: str, columns: Sequence[str]) -> frozenset[str]:
-    """Return those of an input's columns whose values a function may depend on: all that its text names anywhere.
-
-    All of them where it takes rows whole, or cannot be understood.
-    """
-    try:
-        query = _parsed(definition)
-    except (sqlglot.errors.SqlglotError, RecursionError):
-        return frozenset(columns)
-    tables = {str(table.alias_or_name).lower() for table in query.find_all(exp.Table, exp.CTE)}
-    whole_rows = any(not isinstance(star.parent, exp.Count) for star in query.find_all(exp.Star, exp.Columns))
-    if whole_rows or any(not column.table and column.name.lower() in tables for column in query.find_all(exp.Column)):
-        return frozenset(columns)
-    named = {identifier.name.lower() for identifier in query.find_all(exp.Identifier)}
-    return frozenset(column for column in columns if column.lower() in named)
-
-
-@lru_cache(maxsize=256)
-def _parsed(definition: str) -> exp.Expr:
-    """Parse a definition; what is returned is shared, and only looked at."""
-    return sqlglot.parse_one(definition, read="duckdb")
+    return found.restricted and all(name in carriers for name, carriers in zip(key, found.carriers, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +82,12 @@ class _Inputs:
 
 def _query(query: exp.Expr, known: Mapping[str, _Relation], inputs: _Inputs) -> _Relation:
     known = dict(known)
-    for part in query.args.get("with_", query.args.get("with")) or ():
-        known[part.alias] = _query(part.this, known, inputs)
+    for part in query.args.get("with_") or ():
+        known[part.alias.lower()] = _query(part.this, known, inputs)
     match query:
         case exp.Subquery():
             return _query(query.this, known, inputs)
-        case exp.Union() if not query.args.get("distinct"):
+        case exp.Union():
             return _union(_query(query.left, known, inputs), _query(query.right, known, inputs))
         case exp.Select():
             return _select(query, known, inputs)
@@ -114,34 +99,33 @@ _OF_ONE_ROW = frozenset(
     {"array_extract", "isfinite", "list_aggregate", "list_filter", "nfc_normalize", "strip_accents", "to_json"}
 )
 """Functions unknown to the parser that look at one row only."""
-_UNDERSTOOD = {"kind", "hint", "expressions", "from_", "from", "joins", "where", "group", "with_", "with", "order"}
+_UNTOLD = "*"
+"""Stands for columns whose names and number only the engine knows; where those behind them stand, is unknown too."""
+_MANY = (exp.Columns, exp.Explode, exp.Unnest)
+"""May give several columns: that of a struct gives one for each of its fields."""
 
 
 def _select(select: exp.Select, known: Mapping[str, _Relation], inputs: _Inputs) -> _Relation:
-    used = {name for name, value in select.args.items() if value}
-    if used - _UNDERSTOOD or any(part.find(exp.Subquery, exp.Select) for part in select.expressions):
-        raise _NotLocalError
-    source = select.args.get("from_", select.args.get("from"))
+    source = select.args.get("from_")
     if source is None:
         raise _NotLocalError
     sides = {source.this.alias_or_name: _source(source.this, known, inputs)}
     relation = _prefixed(sides)
     for join in select.args.get("joins") or ():
-        right = _source(join.this, known, inputs)
-        relation = _join(relation, right, join, join.this.alias_or_name)
-        sides[join.this.alias_or_name] = right
-    where = select.args.get("where")
-    if where is not None and where.find(exp.Subquery, exp.Select, exp.Window):
-        raise _NotLocalError
+        alias, right = join.this.alias_or_name, _source(join.this, known, inputs)
+        if alias in sides:
+            raise _NotLocalError
+        relation = _join(relation, right, join, alias)
+        sides[alias] = right
     return _project(select, relation, sides, inputs)
 
 
 def _source(table: exp.Expr, known: Mapping[str, _Relation], inputs: _Inputs) -> _Relation:
     if isinstance(table, exp.Subquery):
-        return _query(table.this, known, inputs)
-    if not isinstance(table, exp.Table) or table.args.get("db"):
+        return _query(table, known, inputs)
+    if not isinstance(table, exp.Table):
         raise _NotLocalError
-    return known[table.name] if table.name in known else inputs.table(table.name)
+    return known.get(table.name.lower()) or inputs.table(table.name)
 
 
 def _prefixed(sides: Mapping[str, _Relation]) -> _Relation:
@@ -161,28 +145,26 @@ def _join(left: _Relation, right: _Relation, join: exp.Join, alias: str) -> _Rel
         raise _NotLocalError
     equal = _equalities(join, left, right)
     columns = left.columns if kind in ("SEMI", "ANTI") else (*left.columns, *right.columns)
+    merged = left.merged | {f"{alias}.{column.name}" for column in join.args.get("using") or ()}
     if not left.restricted and not right.restricted:
-        return _Relation(False, columns)
+        return _Relation(False, columns, merged=merged)
+    # A left row stands without a partner too.
+    alone = side == "LEFT" or kind == "ANTI"
+    both = left.restricted and right.restricted
     keyed = left.carriers if left.restricted else right.carriers
-    if left.restricted and right.restricted and not keyed:
+    if (both and not keyed) or (not left.restricted and (alone or (kind == "SEMI" and not keyed))):
+        # A left row's partner may come with any delivery: its own row would then change.
         raise _NotLocalError
     carriers = []
     for n in range(len(keyed)):
         mine = left.carriers[n] if left.restricted else frozenset()
         theirs = right.carriers[n] if right.restricted else frozenset()
-        tied_left = {a for a, b in equal if b in theirs}
-        if left.restricted and right.restricted and not tied_left & mine:
+        tied = {a for a, b in equal if b in theirs}
+        if (both and not tied & mine) or (kind == "SEMI" and not left.restricted and not tied):
             raise _NotLocalError
-        if not left.restricted and (side == "LEFT" or kind in ("SEMI", "ANTI")) and not tied_left:
-            raise _NotLocalError
-        carried = mine | tied_left | ({b for a, b in equal if a in mine} if side != "LEFT" else set())
-        if side != "LEFT" and kind not in ("SEMI", "ANTI"):
-            carried |= theirs
+        carried = mine if alone else mine | theirs | tied | {b for a, b in equal if a in mine}
         carriers.append(frozenset(carried & set(columns)))
-    if not left.restricted and not keyed and (side == "LEFT" or kind in ("SEMI", "ANTI")):
-        # Without a key, a left row's partner may come with any delivery: its own row would then change.
-        raise _NotLocalError
-    return _Relation(True, columns, tuple(carriers))
+    return _Relation(True, columns, tuple(carriers), merged)
 
 
 def _equalities(join: exp.Join, left: _Relation, right: _Relation) -> list[tuple[str, str]]:
@@ -190,12 +172,10 @@ def _equalities(join: exp.Join, left: _Relation, right: _Relation) -> list[tuple
     condition = join.args.get("on")
     if condition is None:
         return []
-    if condition.find(exp.Subquery, exp.Select, exp.Window):
-        raise _NotLocalError
     pairs = []
     for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
         inner = part.unnest()
-        if isinstance(inner, exp.EQ) and isinstance(inner.left, exp.Column) and isinstance(inner.right, exp.Column):
+        if isinstance(inner, exp.EQ) and _is_column(inner.left) and _is_column(inner.right):
             names = {f"{inner.left.table}.{inner.left.name}", f"{inner.right.table}.{inner.right.name}"}
             mine, theirs = names & set(left.columns), names & set(right.columns)
             if mine and theirs:
@@ -208,38 +188,44 @@ def _project(select: exp.Select, relation: _Relation, sides: Mapping[str, _Relat
     aggregated = group is not None or any(_aggregates(part) for part in select.expressions)
     if relation.restricted:
         if aggregated:
-            _check_group(group, relation, sides, inputs)
+            _check_apart(group.expressions if group is not None else [], relation, sides, inputs)
         for window in select.find_all(exp.Window):
             _check_apart(list(window.args.get("partition_by") or ()), relation, sides, inputs)
     out: list[tuple[str, str | None]] = []
     for part in select.expressions:
         out += _outputs(part, relation, sides)
-    names = tuple(name for name, _ in out)
-    carriers = tuple(
-        frozenset(name for name, source in out if source is not None and source in part) for part in relation.carriers
-    )
+    names = _told_apart(name for name, _ in out)
+    told = list(zip(names, (source for _, source in out), strict=True))
+    told = told[: names.index(_UNTOLD)] if _UNTOLD in names else told
+    carriers = tuple(frozenset(name for name, source in told if source in part) for part in relation.carriers)
     return _Relation(relation.restricted, names, carriers)
+
+
+def _told_apart(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that DuckDB gives to columns of one name, whatever its case: a second `id` becomes `id_1`."""
+    found: dict[str, str] = {}
+    for name in names:
+        new, n = name, 0
+        while new.lower() in found:
+            n += 1
+            new = f"{name}_{n}"
+        found[new.lower()] = new
+    return tuple(found.values())
 
 
 def _outputs(part: exp.Expr, relation: _Relation, sides: Mapping[str, _Relation]) -> list[tuple[str, str | None]]:
     """Return the columns that one expression of a select gives, each with the column it is a plain copy of."""
-    if isinstance(part, exp.Star) or (isinstance(part, exp.Column) and isinstance(part.this, exp.Star)):
-        if any(part.args.get(name) for name in ("except_", "except", "replace", "rename")):
-            raise _NotLocalError
-        wanted = part.table if isinstance(part, exp.Column) else ""
+    wanted = part.table if isinstance(part, exp.Column) else ""
+    if isinstance(part, exp.Star) or (wanted in sides and isinstance(part.this, exp.Star)):
         return [
             (column.partition(".")[2], column)
             for column in relation.columns
-            if not wanted or column.startswith(f"{wanted}.")
+            if (column.startswith(f"{wanted}.") if wanted else column not in relation.merged)
         ]
+    if any(not isinstance(found.parent, exp.Count) for found in part.find_all(exp.Star)) or part.find(*_MANY):
+        return [(_UNTOLD, None)]
     value = part.this if isinstance(part, exp.Alias) else part
     return [(part.alias_or_name, _resolved(value, sides))]
-
-
-def _check_group(group: exp.Group | None, relation: _Relation, sides: Mapping[str, _Relation], inputs: _Inputs) -> None:
-    if group is None or any(group.args.get(name) for name in ("all", "cube", "rollup", "grouping_sets", "totals")):
-        raise _NotLocalError
-    _check_apart(group.expressions, relation, sides, inputs)
 
 
 def _check_apart(by: list[exp.Expr], relation: _Relation, sides: Mapping[str, _Relation], inputs: _Inputs) -> None:
@@ -260,20 +246,23 @@ def _aggregates(part: exp.Expr) -> bool:
 def _resolved(value: exp.Expr, sides: Mapping[str, _Relation]) -> str | None:
     """Return the column that an expression is a plain copy of, as side.column; None for anything else."""
     value = value.unnest()
-    if not isinstance(value, exp.Column):
+    if not _is_column(value):
         return None
     owners = [value.table] if value.table else [a for a, side in sides.items() if value.name in side.columns]
     return f"{owners[0]}.{value.name}" if len(owners) == 1 else None
 
 
+def _is_column(value: exp.Expr) -> TypeGuard[exp.Column]:
+    """Return whether an expression is a column of a table: behind two points it is a part of one."""
+    return isinstance(value, exp.Column) and not value.args.get("db")
+
+
 def _union(left: _Relation, right: _Relation) -> _Relation:
-    if len(left.columns) != len(right.columns):
+    # Where one side is read whole, its rows come whatever the key.
+    if len(left.columns) != len(right.columns) or left.restricted != right.restricted:
         raise _NotLocalError
-    if not (left.restricted and right.restricted):
-        one = left if left.restricted else right
-        return _Relation(one.restricted, left.columns, _positions(one, left.columns))
     both = zip(_positions(left, left.columns), _positions(right, left.columns), strict=True)
-    return _Relation(True, left.columns, tuple(a & b for a, b in both))
+    return _Relation(left.restricted, left.columns, tuple(a & b for a, b in both))
 
 
 def _positions(relation: _Relation, names: tuple[str, ...]) -> tuple[frozenset[str], ...]:

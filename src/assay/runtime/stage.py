@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import narwhals as nw
+
 from assay.model.check import OwnCheck, Unique, Verdict
 from assay.model.data import IN_PART, Manifest, Version, dataset_of_news
 from assay.model.ledger import Ledger
@@ -131,16 +133,19 @@ def _own_verdicts(
         if columns and set(columns) not in blocking:
             own.append(unique(*columns))
     whole = work.scan(session, replaced.stands, replaced.schema, table.name)
-    touched = whole
+    touched, chosen = whole, table.keep is not None
     if scope.mode == "new" and table.key:
         touched = work.scan(session, replaced.added, replaced.schema, table.name)
-    elif keys is not None:
-        touched = replaced.change.frame
+    elif keys is not None and table.key:
+        # None, unless the function was narrowed where it must not be: then more than what was touched is judged.
+        strays = replaced.change.inserts.join(keys, on=list(scope.on), how="anti")
+        astray = account.scalar(session, strays.select(nw.len())) > 0
+        touched, chosen = whole if astray else replaced.change.frame, chosen and not astray
     as_of = work.plan.options.as_of
     verdicts = []
     for check in own:
         by_key = isinstance(check, Unique) and set(table.key) == set(check.columns)
-        if by_key and table.keep is not None:
+        if by_key and chosen:
             broken = max(0, replaced.written - rows)
         else:
             broken = account.scalar(session, count_own(touched if by_key else whole, check, as_of))
