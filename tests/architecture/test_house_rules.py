@@ -39,6 +39,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/runtime/period.py::period_of": _PARSER,
         "src/assay/runtime/compute.py::_rows_of": _PARSER,
         "src/assay/runtime/account.py::_is_grouped": _PARSER,
+        "src/assay/runtime/changes.py::_within": _PARSER,
         "src/assay/sources/postgres/asking.py::ask": "a DAG file with a task that asks must not load the driver",
         "src/assay/cli/upkeep.py::migrate": "`assay --help` must not load what parses SQL",
         "src/assay/cli/syncing.py::sync": _EXTRA,

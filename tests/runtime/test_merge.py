@@ -229,17 +229,46 @@ def test_stamps_asked_for_later_begin_with_that_run(shop: Shop) -> None:
         ("2e-10", "5e-10", 1),
     ],
 )
-def test_a_double_is_updated_when_it_differs_beyond_nine_digits(
-    shop: Shop, before: str, after: str, updated: int
+@pytest.mark.parametrize("read", ["orders", "view_sums"])
+def test_a_sum_of_double_is_updated_when_it_differs_beyond_nine_digits(
+    shop: Shop, before: str, after: str, updated: int, read: str
 ) -> None:
     source = {"orders": assay.csv("orders.csv", columns={"id": "BIGINT", "weight": "DOUBLE"})}
-    table = define(lambda orders: orders, "silver_order", write=assay.Merge(stamps=True), key="id")
+
+    @assay.view(rows=assay.free("summed by id"))
+    def view_sums(orders: Frame) -> Frame:
+        return orders.group_by("id").agg(weight=col("weight").sum())
+
+    given = [view_sums] if read == "view_sums" else []
+    function = (lambda view_sums: view_sums) if given else view_sums.function
+    grain = {} if given else {"rows": assay.free("summed by id")}
+    table = define(function, "silver_order", write=assay.Merge(stamps=True), key="id", **grain)
     shop.deliver("orders.csv", "id,weight", f"1,{before}")
-    shop.run(shop.pipeline(table, sources=source))
+    shop.run(shop.pipeline(*given, table, sources=source))
     shop.deliver("orders.csv", "id,weight", f"1,{after}")
-    result = shop.run(shop.pipeline(table, sources=source))
+    result = shop.run(shop.pipeline(*given, table, sources=source))
     assert counts(result) == (0, updated, 1 - updated, 0)
     assert result.tables["silver_order"].status == ("written" if updated else "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("0.1", "0.10000000000000002"), ("4915112345678", "4915112345679"), ("1700000001", "1700000000"), ("0", "1e-12")],
+)
+def test_a_double_that_is_no_sum_is_told_to_the_digit_and_so_is_what_is_made_of_it(
+    shop: Shop, before: str, after: str
+) -> None:
+    source = {"orders": assay.csv("orders.csv", columns={"id": "BIGINT", "weight": "DOUBLE"})}
+    tables = [
+        define(lambda orders: orders, "bronze_order"),
+        define(lambda bronze_order: bronze_order, "silver_order", write=assay.Merge(), key="id"),
+    ]
+    shop.deliver("orders.csv", "id,weight", f"1,{before}")
+    shop.run(shop.pipeline(*tables, sources=source))
+    shop.deliver("orders.csv", "id,weight", f"1,{after}")
+    shop.run(shop.pipeline(*tables, sources=source))
+    for table in ("bronze.order", "silver.order"):
+        assert shop.rows(f"select weight from {table}") == [(float(after),)]
 
 
 VERSION = st.lists(

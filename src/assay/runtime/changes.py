@@ -16,6 +16,7 @@ from assay.runtime.work import Work
 
 WAS = "_assay_was_"
 """Begins the names of published columns beside new ones."""
+_INEXACT = ("DOUBLE", "REAL")
 _FOUND = "_assay_found"
 _DIFFERS = "_assay_differs"
 _MOVED = "_assay_moved"
@@ -70,7 +71,7 @@ def compare(work: Work, table: Table, session: Session, rows: Frame, count: int,
         return _compare_by_key(work, table, session, rows, before)
     if not by_key and same_shape and count == before.rows:
         was = before.frame.select(*stored.names)
-        if session.same_rows(session.cast(rows, stored), was):
+        if session.same_rows(session.cast(rows, stored), was, exactly=_within(work, table) == 0.0):
             return Changes(rows, changed=False, inserted=0, unchanged=count)
     return replace(all_new(work, table, rows, count), changed=True, deleted=before.rows)
 
@@ -94,8 +95,8 @@ def _compare_by_key(work: Work, table: Table, session: Session, rows: Frame, bef
     business = [c for c in shared if not c.is_system and c.name not in (*table.key, *STAMPS, surrogate)]
     system = [c for c in shared if (c.is_system or c.name == surrogate) and c.name not in table.key]
     same_business = _pairs(stored.without(*STAMPS)) == _pairs(before.schema.without(*STAMPS))
-    differs = any_distinct(business) if same_business else lit(value=True)
-    moved = any_distinct(system) & ~differs
+    differs = any_distinct(business, within=_within(work, table)) if same_business else lit(value=True)
+    moved = any_distinct(system, within=0.0) & ~differs
     held = session.hold(
         joined.with_columns((col(_FOUND) & differs).alias(_DIFFERS), (col(_FOUND) & moved).alias(_MOVED))
     )
@@ -127,7 +128,16 @@ def _stamped(work: Work, table: Table, flagged: Frame, shared: Sequence[str]) ->
     return flagged.with_columns(created.alias(CREATED_AT), updated.alias(UPDATED_AT))
 
 
-def any_distinct(columns: Sequence[Column], *, within: float = CLOSE) -> Expr:
+def _within(work: Work, table: Table) -> float:
+    """Return how far a DOUBLE may be from what is published and still be equal: what is no sum is told to the digit."""
+    if not any(column.type in _INEXACT for column in work.traced[table.name].stored):
+        return 0.0
+    from assay.runtime.rounding import adds_up
+
+    return CLOSE if adds_up(work.pipeline, work.traced, table.name) else 0.0
+
+
+def any_distinct(columns: Sequence[Column], *, within: float) -> Expr:
     """Return whether any column differs from the one beside it that was published: IS DISTINCT FROM.
 
     DOUBLE is equal `within` so much of its size.
@@ -140,7 +150,7 @@ def any_distinct(columns: Sequence[Column], *, within: float = CLOSE) -> Expr:
 def _distinct(column: Column, within: float) -> Expr:
     now, was = col(column.name), col(WAS + column.name)
     differs = now != was
-    if column.type in ("DOUBLE", "REAL"):
+    if column.type in _INEXACT:
         size = nw.max_horizontal(now.abs(), was.abs())
         # Infinity is within no distance of a number, and NaN at none.
         finite = now.is_finite() & was.is_finite()

@@ -108,7 +108,7 @@ def _same_as_published(
         return False
     stood = [file for file in base.files if file.slice in plan.to_read]
     before = work.scan(session, stood, schema, "published")
-    if not session.same_rows(work.scan(session, added, schema, "read"), before):
+    if not session.same_rows(work.scan(session, added, schema, "read"), before, exactly=True):
         return False
     work.warehouse.remove(added)
     return True
