@@ -58,8 +58,7 @@ def publish(catalog: Catalog, names: list[str], removed: Sequence[str], columns:
             slices=tuple(slices),
         )
         publication = Publication("shop", {SOURCE: manifest}, {}, ended(handle))
-        seq = publishing.write_versions(connection, handle, publication, {})
-        publishing.write_end(connection, handle, publication.result, seq)
+        publishing.write(connection, handle, publication, {})
 
 
 def limit(connection: Connection) -> None:
