@@ -35,7 +35,8 @@ def paths(values: Iterable[str]) -> str:
 
 def pattern(value: str) -> str:
     """Return the pattern that just this path matches."""
-    return _GLOB.sub(r"[\g<0>]", value)
+    # In a pattern, DuckDB takes a backslash for a slash and finds nothing; it looks for a file of that name then.
+    return value if "\\" in value else _GLOB.sub(r"[\g<0>]", value)
 
 
 def array(values: Sequence[str]) -> str:
