@@ -16,7 +16,12 @@ _OF_SEVERAL_ROWS = (exp.AggFunc, exp.Group, exp.Pivot, exp.Window)
 
 
 def adds_up(pipeline: Pipeline, traced: Mapping[str, Traced], name: str) -> bool:
-    """Return whether values of a table are made of several rows, by its own function or by that of a view it reads."""
+    """Return whether values of a table are made of several rows, by its own function or by that of a view it reads.
+
+    Rows of a source come as they are.
+    """
+    if name in pipeline.sources:
+        return False
     views = (read for read in pipeline.nodes[name].upstream if read in pipeline.views)
     return _adds_up(traced[name].definition) or any(adds_up(pipeline, traced, view) for view in views)
 
