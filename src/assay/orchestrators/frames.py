@@ -14,7 +14,10 @@ from assay.runtime.work import Work
 def read_frames(work: Work, kept: Collection[str] = ()) -> None:
     """Do the steps of all frames that are planned but those that are kept; raises RunError where one fails."""
     planned = (name for name in work.plan.sources if work.plan.steps[name].action != "skip" and name not in kept)
+    frames = [name for name in planned if isinstance(work.pipeline.sources[name], DataFrame)]
+    if not frames:
+        return
     with heartbeat(work):
-        for name in planned:
-            if isinstance(work.pipeline.sources[name], DataFrame) and (node := execute(work, name)).status == "failed":
+        for name in frames:
+            if (node := execute(work, name)).status == "failed":
                 raise RunError(f"Source {name!r}: {node.error}")

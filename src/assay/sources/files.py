@@ -75,7 +75,7 @@ def identify(delivery: Delivery, known: Slice | None) -> Delivery:
         with Path(now.path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SourceError(f"{now.path}: {error.strerror or error}.") from None
+        raise _unreadable(now.path, error) from None
     if is_packed(now.path):
         with opened(now.path) as unpacked:
             while unpacked.read(CHUNK):
@@ -118,7 +118,7 @@ def _listed(folder: Path, part: str) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise SourceError(f"{folder}: {error.strerror or error}.") from None
+        raise _unreadable(folder, error) from None
     for name in fnmatch.filter(found, part):
         if part.startswith(".") or not name.startswith("."):
             yield found[name]
@@ -131,14 +131,18 @@ def _is(path: Path, kind: Callable[[int], bool]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}.") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path | str, error: OSError) -> SourceError:
+    return SourceError(f"{path}: {error.strerror or error}.")
 
 
 def _stat(path: Path) -> FileIdentity:
     try:
         found = path.stat()
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}.") from None
+        raise _unreadable(path, error) from None
     if stat.S_ISDIR(found.st_mode):
         raise SourceError(f"{path}: is a folder; name a file, or a pattern such as {path.name}/*.csv.")
     return FileIdentity(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, "")
