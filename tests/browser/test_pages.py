@@ -50,6 +50,12 @@ const timer = setInterval(() => {
 }, 50);
 """
 
+STOP_AT_ONCE = """
+document.getElementById("query-form").requestSubmit(document.getElementById("run"));
+document.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+setTimeout(() => { window.wasStopped = true; }, 100);
+"""
+
 
 def text(browser: Chrome) -> str:
     """All that is to be read on the page."""
@@ -212,6 +218,17 @@ def test_a_query_is_stopped_by_its_key_and_the_next_is_answered(browser: Chrome,
     browser.find_element(By.ID, "run").click()
     WebDriverWait(browser, SECONDS).until(lambda _: browser.execute_script("return window.wasBusy"))
     assert not browser.find_element(By.ID, "busy").is_displayed()
+    run_query(browser, "select 4711 as n")
+    assert rows(browser, "Result") == [["4711"]]
+
+
+def test_a_query_that_is_stopped_at_once_leaves_its_button_on(browser: Chrome, site: Served) -> None:
+    browser.get(f"{site.site}/sql")
+    type_query(browser, ENDLESS)
+    # Within one task of the page: nothing that the submit has put off comes between it and the key.
+    browser.execute_script(STOP_AT_ONCE)
+    WebDriverWait(browser, SECONDS).until(lambda _: browser.execute_script("return window.wasStopped"))
+    assert browser.find_element(By.ID, "run").is_enabled()
     run_query(browser, "select 4711 as n")
     assert rows(browser, "Result") == [["4711"]]
 

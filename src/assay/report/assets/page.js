@@ -15,8 +15,8 @@ if (form) {
   form.addEventListener("submit", (event) => {
     if (event.submitter && event.submitter.id === "csv") return;
     busy.hidden = false;
-    // Not at once: a button that is off is no part of what is sent.
-    setTimeout(() => { run.disabled = true; });
+    // Not at once: a button that is off is no part of what is sent. The query may have been stopped before that.
+    setTimeout(() => { run.disabled = !busy.hidden; });
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !busy.hidden) {
