@@ -93,3 +93,26 @@ def test_an_input_several_of_whose_keys_are_equal_to_one_of_another_type_is_read
     result = delivered_again(shop, table, sources=sources)
     assert result.tables["silver_joined"].ledger.read["y"] == len(MANY) + 1
     assert shop.rows("select y from silver.joined where id = 1") == [(0 if "y" in changed else 50,)]
+
+
+def test_texts_that_are_joined_through_a_number_are_read_whole(shop: Shop) -> None:
+    """A row of `x` with the key 01 has that of `y` with the key 1 for a partner: the number between them is equal to
+    both.
+    """
+    kinds = {"x": "VARCHAR", "y": "VARCHAR", "link": "BIGINT"}
+    sources = {n: assay.csv(f"{n}*.csv", columns={"id": kind, n: "BIGINT"}) for n, kind in kinds.items()}
+    for n in kinds:
+        deliver(shop, n, 1, *(f"{'0' if n == 'x' else ''}{key},{key}" for key in MANY[:-1]))
+        deliver(shop, n, 2, f"{MANY[-1]},0")
+    deliver(shop, "y", 1, *(f"{key},{key}" for key in MANY[1:-1]))
+    deliver(shop, "y", 3, "1,1")
+
+    def silver_linked(x: Frame, y: Frame, link: Frame) -> Any:
+        text = "select x.id, x, y from x join link on x.id = link.id join y on y.id = link.id"
+        return assay.sql(text, x=x, y=y, link=link)
+
+    table = define(silver_linked, "silver_linked", write=assay.Merge(), key="id", rows=assay.lookup("y", "link"))
+    delivered_again(shop, table, sources=sources)
+    deliver(shop, "y", 3, "1,7")
+    delivered_again(shop, table, sources=sources)
+    assert shop.rows("select y from silver.linked where id = '01'") == [(7,)]

@@ -17,8 +17,11 @@ from assay.runtime.parsing import parsed
 from assay.runtime.trace import INPUT
 from assay.runtime.understood import is_understood
 
-_Columns = tuple[tuple[str, tuple[str, ...]], ...]
-"""Columns by name of their input, in a form that a cache can look up."""
+Kinds = Mapping[str, str]
+"""Columns of a relation, in order, each with its kind of value: of one kind are those that `=` compares as they are."""
+_Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+_Anchors = tuple[tuple[str, tuple[str, ...]], ...]
+"""What is asked, in a form that a cache can look up."""
 
 
 class _NotLocalError(Exception):
@@ -34,26 +37,28 @@ class _Relation:
     carriers: tuple[frozenset[str], ...] = field(default=())
     merged: frozenset[str] = field(default=frozenset())
     """Columns that a star leaves out: those of a right side that USING equates."""
+    kinds: Kinds = field(default_factory=dict)
+    """By column, as far as they are known: not of what is computed."""
 
 
-def is_local(definition: str, schemas: Mapping[str, Sequence[str]], anchors: Mapping[str, Sequence[str]]) -> bool:
+def is_local(definition: str, schemas: Mapping[str, Kinds], anchors: Mapping[str, Sequence[str]]) -> bool:
     """Return whether restricting inputs to some rows gives exactly the result's rows that belong to them.
 
-    `schemas` holds the columns of every input by parameter. `anchors` names the inputs that are restricted, with their
-    columns that carry the key, in one order; without columns, that each row is treated by itself. With a key, the
-    result must carry it in columns of the same names.
+    `schemas` holds the columns of every input by parameter, each with its type. `anchors` names the inputs that are
+    restricted, with their columns that carry the key, in one order; without columns, that each row is treated by
+    itself. With a key, the result must carry it in columns of the same names.
     """
-    known = tuple((name, tuple(columns)) for name, columns in schemas.items())
+    known = tuple((name, tuple(columns.items())) for name, columns in schemas.items())
     return _is_local(definition, known, tuple((name, tuple(columns)) for name, columns in anchors.items()))
 
 
 @lru_cache(maxsize=256)
-def _is_local(definition: str, schemas: _Columns, anchors: _Columns) -> bool:
+def _is_local(definition: str, schemas: _Kinds, anchors: _Anchors) -> bool:
     try:
         query = parsed(definition)
         if not is_understood(query):
             return False
-        found = _query(query, {}, _Inputs(dict(schemas), dict(anchors)))
+        found = _query(query, {}, _Inputs({name: dict(columns) for name, columns in schemas}, dict(anchors)))
     except (_NotLocalError, sqlglot.errors.SqlglotError, RecursionError):
         # An expression may be nested deeper than Python can follow.
         return False
@@ -63,7 +68,7 @@ def _is_local(definition: str, schemas: _Columns, anchors: _Columns) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    schemas: Mapping[str, Sequence[str]]
+    schemas: Mapping[str, Kinds]
     anchors: Mapping[str, Sequence[str]]
 
     @property
@@ -77,7 +82,8 @@ class _Inputs:
             raise _NotLocalError
         anchor = self.anchors.get(parameter)
         carriers = tuple(frozenset({column}) for column in anchor or ())
-        return _Relation(anchor is not None, tuple(self.schemas[parameter]), carriers)
+        kinds = self.schemas[parameter]
+        return _Relation(anchor is not None, tuple(kinds), carriers, kinds=kinds)
 
 
 def _query(query: exp.Expr, known: Mapping[str, _Relation], inputs: _Inputs) -> _Relation:
@@ -134,6 +140,7 @@ def _prefixed(sides: Mapping[str, _Relation]) -> _Relation:
         relation.restricted,
         tuple(f"{alias}.{c}" for c in relation.columns),
         tuple(frozenset(f"{alias}.{c}" for c in part) for part in relation.carriers),
+        kinds={f"{alias}.{c}": kind for c, kind in relation.kinds.items()},
     )
 
 
@@ -146,8 +153,9 @@ def _join(left: _Relation, right: _Relation, join: exp.Join, alias: str) -> _Rel
     equal = _equalities(join, left, right)
     columns = left.columns if kind in ("SEMI", "ANTI") else (*left.columns, *right.columns)
     merged = left.merged | {f"{alias}.{column.name}" for column in join.args.get("using") or ()}
+    kinds = {**left.kinds, **right.kinds}
     if not left.restricted and not right.restricted:
-        return _Relation(False, columns, merged=merged)
+        return _Relation(False, columns, merged=merged, kinds=kinds)
     # A left row stands without a partner too.
     alone = side == "LEFT" or kind == "ANTI"
     both = left.restricted and right.restricted
@@ -164,11 +172,14 @@ def _join(left: _Relation, right: _Relation, join: exp.Join, alias: str) -> _Rel
             raise _NotLocalError
         carried = mine if alone else mine | theirs | tied | {b for a, b in equal if a in mine}
         carriers.append(frozenset(carried & set(columns)))
-    return _Relation(True, columns, tuple(carriers), merged)
+    return _Relation(True, columns, tuple(carriers), merged, kinds)
 
 
 def _equalities(join: exp.Join, left: _Relation, right: _Relation) -> list[tuple[str, str]]:
-    """Return the pairs of columns, left and right, that the join equates."""
+    """Return the pairs of columns, left and right, that the join equates.
+
+    Not those of two kinds, of which one is cast: '1' and '01' are both equal to 1, and so no key of their own.
+    """
     condition = join.args.get("on")
     if condition is None:
         return []
@@ -180,7 +191,7 @@ def _equalities(join: exp.Join, left: _Relation, right: _Relation) -> list[tuple
             mine, theirs = names & set(left.columns), names & set(right.columns)
             if mine and theirs:
                 pairs.append((mine.pop(), theirs.pop()))
-    return pairs
+    return [(a, b) for a, b in pairs if a in left.kinds and left.kinds[a] == right.kinds.get(b)]
 
 
 def _project(select: exp.Select, relation: _Relation, sides: Mapping[str, _Relation], inputs: _Inputs) -> _Relation:
@@ -198,7 +209,8 @@ def _project(select: exp.Select, relation: _Relation, sides: Mapping[str, _Relat
     told = list(zip(names, (source for _, source in out), strict=True))
     told = told[: names.index(_UNTOLD)] if _UNTOLD in names else told
     carriers = tuple(frozenset(name for name, source in told if source in part) for part in relation.carriers)
-    return _Relation(relation.restricted, names, carriers)
+    kinds = {name: relation.kinds[source] for name, source in told if source is not None and source in relation.kinds}
+    return _Relation(relation.restricted, names, carriers, kinds=kinds)
 
 
 def _told_apart(names: Iterable[str]) -> tuple[str, ...]:
@@ -262,7 +274,9 @@ def _union(left: _Relation, right: _Relation) -> _Relation:
     if len(left.columns) != len(right.columns) or left.restricted != right.restricted:
         raise _NotLocalError
     both = zip(_positions(left, left.columns), _positions(right, left.columns), strict=True)
-    return _Relation(left.restricted, left.columns, tuple(a & b for a, b in both))
+    pairs = [(a, left.kinds.get(a), right.kinds.get(b)) for a, b in zip(left.columns, right.columns, strict=True)]
+    kinds = {name: mine for name, mine, theirs in pairs if mine is not None and mine == theirs}
+    return _Relation(left.restricted, left.columns, tuple(a & b for a, b in both), kinds=kinds)
 
 
 def _positions(relation: _Relation, names: tuple[str, ...]) -> tuple[frozenset[str], ...]:

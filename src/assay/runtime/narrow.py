@@ -210,7 +210,8 @@ def _rows_apart(work: Work, node: Node, parameter: str) -> bool:
 def _is_local(work: Work, node: Node, anchors: Mapping[str, Sequence[str]]) -> bool:
     from assay.runtime.locality import is_local
 
-    schemas = {parameter: work.traced[name].seen.names for parameter, name in node.inputs.items()}
+    seen = {parameter: work.traced[name].seen for parameter, name in node.inputs.items()}
+    schemas = {parameter: {c.name: _WIDER.get(c.type, c.type) for c in columns} for parameter, columns in seen.items()}
     return is_local(work.traced[node.name].judged, schemas, anchors)
 
 

@@ -84,7 +84,8 @@ def period_of(
     # By a column of another type rows are told apart otherwise: a time on a period's last day is behind that day.
     inputs = tuple(p for p, upstream in table.inputs.items() if _has(traced[upstream].seen, schema[found]))
     counted = set(counted_inputs(table.rows, table.upstream))
-    schemas = {parameter: traced[upstream].seen.names for parameter, upstream in table.inputs.items()}
+    seen = {parameter: traced[upstream].seen for parameter, upstream in table.inputs.items()}
+    schemas = {parameter: {c.name: c.type for c in columns} for parameter, columns in seen.items()}
     if not counted <= {table.inputs[p] for p in inputs} or not is_local(
         traced[name].judged, schemas, dict.fromkeys(inputs, (found,))
     ):
