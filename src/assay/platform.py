@@ -195,8 +195,7 @@ def connect(warehouse: Place | None = None, *, at: int | dt.datetime | None = No
 
     All tables are of one published state: the newest, that after run `at`, or that at the time `at` (UTC). Schema
     `meta` holds runs, ledger, checks, versions, slices and the quarantine. No vacuum removes what the connection reads,
-    as long as it lives. Raises WarehouseError where there is no
-    warehouse.
+    as long as it lives. Raises WarehouseError where there is no warehouse.
     """
     from assay.engines.duckdb.reader import open_reader
 

@@ -43,12 +43,18 @@ def ask(text: str, warehouse: Location | None = None, *, at: int | dt.datetime |
     It is one statement, which reads, or COPY (...) TO a file. Raises UsageError with the engine's own words for what it
     cannot run, at the start or while rows come.
     """
+    return ask_there(platform.connect(warehouse, at=at), text)
+
+
+def ask_there(connection: DuckDBPyConnection, text: str) -> Coming:
+    """Do as `ask` does in a state that is open already."""
     from assay.engines.duckdb import confined
 
     statement = confined.reading(text, exports=True)
-    connection = platform.connect(warehouse, at=at)
-    connection.execute("begin transaction read only")
-    return _coming(connection, statement)
+    # Several queries may be under way in one state, each in a transaction of its own.
+    own = connection.cursor()
+    own.execute("begin transaction read only")
+    return _coming(own, statement)
 
 
 def first_rows(table: str, warehouse: Place | None, limit: int, *, at: int | dt.datetime | None = None) -> Rows:

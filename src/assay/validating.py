@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from assay import assembly, platform, queries
 from assay.assembly import Location
 from assay.model.errors import UsageError
 from assay.model.ledger import Ledger
 from assay.model.pipeline import Pipeline
+from assay.model.ports import Warehouse
+from assay.model.published import State
 from assay.model.validation import Finding, Validation, finding
 from assay.runtime.functions import Functions
 from assay.runtime.trace import trace
 from assay.runtime.validate import FILES, Validator
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 __all__ = ["Finding", "Validation", "validate"]
 
@@ -25,31 +31,36 @@ _SHOWN = 3
 def validate(pipeline: Pipeline | str, *, warehouse: Location | None = None) -> Validation:
     """Judge what a pipeline has published: schemas, tables, row flow, quality, its rules, metadata. Changes nothing.
 
-    Every check is judged again, over all rows as they stand. Raises WarehouseError where there is no warehouse.
+    Every check is judged again, over all rows as they stood when it began: what is published meanwhile is not seen.
+    Raises WarehouseError where there is no warehouse.
     """
+    from assay.engines.duckdb.reader import open_reader
+
     found = platform.find(pipeline)
-    told = list(_declared(found, warehouse))
+    # A warehouse that is not there is an error here; a run would make it.
+    stored = platform.stored(warehouse)
+    opened = stored.open()
+    # The state is closed when the connection is no more.
+    connection = open_reader(opened, stored.control_rows())
+    told = list(_declared(found, stored, opened.state, _ledgers(found, connection, opened.state.seq)))
     whole = all(each.what != FILES or each.state == "holds" for each in told)
-    rules = list(_rules(found, warehouse)) if whole else []
+    rules = list(_rules(found, connection)) if whole else []
     own = [each for each in told if each.part != "metadata"]
     return Validation(found.name, (*own, *rules, *(each for each in told if each.part == "metadata")))
 
 
-def _declared(pipeline: Pipeline, warehouse: Location | None) -> Iterator[Finding]:
+def _declared(pipeline: Pipeline, stored: Warehouse, state: State, ledgers: Mapping[str, Ledger]) -> Iterator[Finding]:
     """Judge by what the pipeline declares, all but its rules."""
-    # A warehouse that is not there is an error here; a run would make it.
-    stored = platform.stored(warehouse)
-    with platform.embedded(assembly.current_settings(), {"warehouse": warehouse}) as opened:
-        traced, state = trace(pipeline, opened.engine), stored.state()
-        with opened.engine.session() as session:
-            functions = Functions(pipeline, traced, state, stored, session)
-            yield from Validator(functions, _ledgers(pipeline, warehouse)).findings()
+    with closing(assembly.engine(assembly.current_settings(), None)) as engine, engine.session() as session:
+        functions = Functions(pipeline, trace(pipeline, engine), state, stored, session)
+        yield from Validator(functions, ledgers).findings()
 
 
-def _rules(pipeline: Pipeline, warehouse: Location | None) -> Iterator[Finding]:
+def _rules(pipeline: Pipeline, connection: DuckDBPyConnection) -> Iterator[Finding]:
     for rule in pipeline.rules:
         try:
-            _, rows = queries.query(f"select * from ({rule.query}) limit {_SHOWN + 1}", warehouse)
+            _, coming = queries.ask_there(connection, f"select * from ({rule.query}) limit {_SHOWN + 1}")
+            rows = list(coming)
         except UsageError as error:
             yield finding("rules", pipeline.name, rule.name, f"it cannot be judged: {str(error).splitlines()[0]}")
             continue
@@ -57,16 +68,13 @@ def _rules(pipeline: Pipeline, warehouse: Location | None) -> Iterator[Finding]:
         yield finding("rules", pipeline.name, rule.name, shown and f"not for {shown}", warns=rule.warns)
 
 
-def _ledgers(pipeline: Pipeline, warehouse: Location | None) -> dict[str, Ledger]:
-    """Return the ledger of each table, from the newest published run that has computed it."""
-    connection = platform.connect(warehouse)
-    with closing(connection):
-        lines = connection.execute(
-            "select node, line, name, row_count from meta.ledger l join meta.run r on r.id = l.run "
-            "where r.pipeline = ? and r.seq is not null "
-            "qualify r.seq = max(r.seq) over (partition by node)",
-            [pipeline.name],
-        ).fetchall()
+def _ledgers(pipeline: Pipeline, connection: DuckDBPyConnection, seq: int) -> dict[str, Ledger]:
+    """Return the ledger of each table, from the newest run that has computed it among those published until then."""
+    lines = connection.execute(
+        "select node, line, name, row_count from meta.ledger l join meta.run r on r.id = l.run "
+        "where r.pipeline = ? and r.seq <= ? qualify r.seq = max(r.seq) over (partition by node)",
+        [pipeline.name, seq],
+    ).fetchall()
     found = {}
     for table in pipeline.tables:
         mine = [(line, name, count) for node, line, name, count in lines if node == table]

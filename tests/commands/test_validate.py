@@ -6,7 +6,8 @@ import datetime as dt
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -221,6 +222,32 @@ def test_two_checks_of_one_name_are_both_judged(tmp_path: Path) -> None:
     assert [(v.check, v.broken) for v in run.tables["bronze_number"].verdicts] == [("odd", 1), ("odd", 3)]
     found = [each for each in assay.validate(pipeline, warehouse=tmp_path / "lake").findings if each.part == "quality"]
     assert [(each.what, each.detail) for each in found] == [("odd", "broken by 1 case"), ("odd", "broken by 3 cases")]
+
+
+def test_what_is_published_meanwhile_is_not_seen(tmp_path: Path) -> None:
+    """Rules, ledgers and rows are of the one state that stood when it began."""
+    meanwhile: list[Callable[[], Any]] = []
+
+    @assay.table()
+    def bronze_number(numbers: Any) -> Any:
+        if meanwhile:
+            thread = threading.Thread(target=meanwhile.pop())
+            thread.start()
+            thread.join()
+        return numbers
+
+    def deliver(n: int) -> assay.RunResult:
+        (tmp_path / f"{n}.csv").write_text(f"n\n{n}\n")
+        return assay.run(pipeline, warehouse=tmp_path / "lake")
+
+    numbers = assay.csv(str(tmp_path / "*.csv"), columns={"n": "BIGINT"})
+    rule = assay.rule("numbers are small", "select n from bronze.number where n > 8")
+    pipeline = Pipeline("numbers", tables=[bronze_number], sources={"numbers": numbers}, rules=[rule])
+    assert deliver(1).state == "published"
+    meanwhile.append(lambda: deliver(9))
+    found = assay.validate(pipeline, warehouse=tmp_path / "lake")
+    assert (meanwhile, found.ok) == ([], True), found.findings
+    assert failing(assay.validate(pipeline, warehouse=tmp_path / "lake")) == {("numbers", rule.name)}
 
 
 def test_a_warehouse_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
