@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from assay.model.data import dataset_of_definitions
 from assay.model.schema import Schema
 
 DefinitionKind = Literal["table", "view", "materialized view"]
@@ -44,13 +43,3 @@ class Definition:
         lists = {name: tuple(body[name]) for name in ("key", "partition_by")}
         indexes = tuple((tuple(columns), unique) for columns, unique in body["indexes"])
         return cls(**{**body, **pairs, **lists, "indexes": indexes})
-
-
-def is_definitions(dataset: str) -> bool:
-    """Return whether a dataset holds definitions."""
-    return dataset.startswith(dataset_of_definitions(""))
-
-
-def in_rows(definitions: Sequence[Definition]) -> list[dict[str, str]]:
-    """Return definitions as rows that are STORED."""
-    return [each.to_row() for each in definitions]

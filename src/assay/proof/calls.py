@@ -151,11 +151,3 @@ def spread(calls: Iterable[Call], most: int) -> list[Call]:
     every = sorted(calls)
     count = min(most, len(every))
     return [every[n * len(every) // count] for n in range(count)]
-
-
-def by_kind(under: Mapping[str, int]) -> dict[str, int]:
-    """Return the number of calls by the first word of their points."""
-    found: Counter[str] = Counter()
-    for point, count in under.items():
-        found[point.partition(" ")[0]] += count
-    return dict(found)

@@ -22,8 +22,6 @@ from assay.warehouses.leased import LeasedRuns
 from assay.warehouses.serial import manifest_to_json
 from assay.warehouses.written import WrittenFiles
 
-_POLL_SECONDS = 0.2
-
 
 class RunRecords(WrittenFiles, LeasedRuns):
     """The part of a warehouse that lives in its control tables; a warehouse says how they are reached."""

@@ -126,10 +126,6 @@ def found(name: str, folder: Path) -> str:
     return program
 
 
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode()
-
-
 def profiles(threads: int) -> Mapping[str, object]:
     """Return the profile that leads dbt into the database of the run: what is secret stays in its environment."""
     output: dict[str, object] = {
