@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING
+
+from duckdb import DuckDBPyConnection
 
 from assay import assembly, platform, queries
 from assay.assembly import Location
+from assay.engines.duckdb.reader import open_reader
 from assay.model.errors import UsageError
 from assay.model.ledger import Ledger
 from assay.model.pipeline import Pipeline
@@ -17,9 +19,6 @@ from assay.model.validation import Finding, Validation, finding
 from assay.runtime.functions import Functions
 from assay.runtime.trace import trace
 from assay.runtime.validate import FILES, Validator
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 __all__ = ["Finding", "Validation", "validate"]
 
@@ -34,8 +33,6 @@ def validate(pipeline: Pipeline | str, *, warehouse: Location | None = None) -> 
     Every check is judged again, over all rows as they stood when it began: what is published meanwhile is not seen.
     Raises WarehouseError where there is no warehouse.
     """
-    from assay.engines.duckdb.reader import open_reader
-
     found = platform.find(pipeline)
     # A warehouse that is not there is an error here; a run would make it.
     stored = platform.stored(warehouse)

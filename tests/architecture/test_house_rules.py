@@ -50,7 +50,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "src/assay/sources/looks.py::_parquet": "a run that reads no Parquet need not load what looks at it",
         "src/assay/sources/looks.py::_dataframes": "a run that reads no data frame need not load what looks at it",
         "src/assay/queries.py::_told": _WHEN_USED,
-        "src/assay/queries.py::ask": _WHEN_USED,
+        "src/assay/queries.py::ask_there": _WHEN_USED,
         "src/assay/queries.py::profile": _WHEN_USED,
         "src/assay/queries.py::diff": _WHEN_USED,
         "src/assay/platform.py::embedded": _WHEN_USED,
