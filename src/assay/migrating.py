@@ -9,8 +9,8 @@ from assay import assembly, platform
 from assay.assembly import Location
 from assay.model.errors import UsageError
 from assay.model.pipeline import Pipeline
-from assay.runtime.room import shapes
-from assay.runtime.trace import trace
+from assay.runtime.planning.shape import shapes
+from assay.runtime.tracing.trace import trace
 from assay.settings import Settings
 
 

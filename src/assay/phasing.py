@@ -21,7 +21,7 @@ from assay.settings import Settings
 
 if TYPE_CHECKING:
     from assay.orchestrators.phased import Phased
-    from assay.runtime.plan import Plan
+    from assay.runtime.planning.plan import Plan
 
 
 class WorkflowArguments(TypedDict, total=False):

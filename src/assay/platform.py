@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from assay.orchestrators.embedded import Embedded
-    from assay.runtime.plan import Plan
-    from assay.runtime.replay import SortedLines
+    from assay.runtime.extracting.replay import SortedLines
+    from assay.runtime.planning.plan import Plan
     from assay.sources.mendable import StandingLine
 
 

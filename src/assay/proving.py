@@ -32,7 +32,7 @@ from assay.proof.numbers import numbers_of
 from assay.proof.processes import Place
 from assay.proof.prove import Bench, Prover
 from assay.proof.trials import BATCHES, WORKERS, Asked, How
-from assay.runtime.trace import trace
+from assay.runtime.tracing.trace import trace
 from assay.settings import Settings
 
 __all__ = ["CrashReport", "Finding", "Kills", "Proof", "crashtest", "prove"]

@@ -16,9 +16,9 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.published import State
 from assay.model.validation import Finding, Validation, finding
-from assay.runtime.functions import Functions
-from assay.runtime.trace import trace
-from assay.runtime.validate import FILES, Validator
+from assay.runtime.looking.functions import Functions
+from assay.runtime.looking.validate import FILES, Validator
+from assay.runtime.tracing.trace import trace
 
 __all__ = ["Finding", "Validation", "validate"]
 

@@ -18,10 +18,10 @@ from assay.model.errors import RunError, SourceError
 from assay.model.run import RunOptions
 from assay.model.source import FileIdentity, Slice
 from assay.orchestrators.opening import OPTIONS
-from assay.runtime.delivery import SourcePlan
-from assay.runtime.plan import make_plan
-from assay.runtime.record import from_record, to_record
-from assay.runtime.trace import trace
+from assay.runtime.planning.delivery import SourcePlan
+from assay.runtime.planning.plan import make_plan
+from assay.runtime.planning.record import from_record, to_record
+from assay.runtime.tracing.trace import trace
 from tests.orchestrators.orders import ROWS
 from tests.orchestrators.test_apart import AS_OF, SETTINGS, begun, done, ended, in_parts, part, sample_pipeline
 from tests.sources.postgres.shop import Shop, opened

@@ -12,7 +12,7 @@ import assay
 from assay import Merge, Pipeline, csv, free
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.proof.numbers import numbers_of
-from assay.runtime.trace import trace
+from assay.runtime.tracing.trace import trace
 
 Frame = LazyFrame[Any]
 

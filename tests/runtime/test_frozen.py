@@ -8,7 +8,7 @@ import assay
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.model.files import Frozen
 from assay.model.ports import Destination
-from assay.runtime.trace import trace
+from assay.runtime.tracing.trace import trace
 from assay.transform.sql import sql
 from tests.runtime.shop import LATER, ORDERS, Shop, define
 

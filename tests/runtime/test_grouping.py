@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.runtime.grouping import is_grouped
+from assay.runtime.tracing.grouping import is_grouped
 
 READ = "select * from read_parquet(['x.parquet'])"
 OTHER = "select * from read_parquet(['y.parquet'])"

@@ -7,8 +7,8 @@ import narwhals as nw
 import pytest
 
 from assay import clean_email, person_name
-from assay.runtime.locality import is_local
-from assay.runtime.parsing import columns_read
+from assay.runtime.tracing.locality import is_local
+from assay.runtime.tracing.parsing import columns_read
 
 
 def of(*names: str) -> dict[str, str]:

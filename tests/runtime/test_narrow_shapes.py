@@ -11,7 +11,7 @@ import pytest
 import assay
 from assay import Merge, Pipeline, Table, csv, free, lookup
 from assay.model.run import RunResult
-from assay.runtime import locality
+from assay.runtime.tracing import locality
 from assay.settings import Settings
 
 SETTINGS = Settings(workers=2, retry_seconds=0, rejected_share=1)

@@ -12,7 +12,7 @@ import assay
 from assay.model.dbt import DBT, DbtProject, Model
 from assay.model.run import RunOptions
 from assay.orchestrators.outline import outline_of
-from assay.runtime.select import mirrored, modelled, selected
+from assay.runtime.planning.select import mirrored, modelled, selected
 from tests.runtime.shop import DAY, ORDERS, Frame, Shop, bronze_order, define
 
 LINES = ("1,ann,10", "2,bob,20")

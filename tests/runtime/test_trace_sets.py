@@ -13,7 +13,7 @@ import sys
 from narwhals import col
 from assay import Pipeline, accepted, csv, table
 from assay.engines.duckdb.engine import DuckDbEngine
-from assay.runtime.trace import trace
+from assay.runtime.tracing.trace import trace
 
 MEMBERS = {members}
 

@@ -10,7 +10,7 @@ from assay import Pipeline, csv, table
 from assay.engines.duckdb.engine import DuckDbEngine
 from assay.model.source import Source
 from assay.model.table import Node, Table
-from assay.runtime.trace import Traced, trace
+from assay.runtime.tracing.trace import Traced, trace
 
 ORDERS = csv(
     "orders.csv",

@@ -17,7 +17,7 @@ from assay.model.errors import DeclarationError, SourceError, UsageError
 from assay.model.files import Damaged
 from assay.model.run import RunResult
 from assay.model.source import FileIdentity, Slice
-from assay.runtime.columnar import batches
+from assay.runtime.extracting.columnar import batches
 from assay.settings import Settings
 from assay.sources.looks import damage_of
 

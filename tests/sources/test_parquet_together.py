@@ -22,7 +22,7 @@ from assay.model.files import Parquet
 from assay.model.ports import Destination, Session
 from assay.model.run import RunResult
 from assay.model.source import SOURCE_FILE, FileIdentity, Slice
-from assay.runtime.columnar import batches
+from assay.runtime.extracting.columnar import batches
 from assay.settings import Settings
 
 COLUMNS = {"id": "BIGINT", "amount": "DECIMAL(12,2)", "name": "VARCHAR"}

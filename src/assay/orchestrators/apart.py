@@ -27,10 +27,10 @@ from assay.orchestrators.records import failing_with, opened, record_begun_for, 
 from assay.orchestrators.results import nothing_done, settled
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import execute
-from assay.runtime.learning import learn
-from assay.runtime.plan import make_plan
-from assay.runtime.record import to_record
-from assay.runtime.room import shapes
+from assay.runtime.planning.learning import learn
+from assay.runtime.planning.plan import make_plan
+from assay.runtime.planning.record import to_record
+from assay.runtime.planning.shape import shapes
 from assay.runtime.work import Work
 from assay.settings import Settings
 

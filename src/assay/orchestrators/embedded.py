@@ -19,19 +19,19 @@ from assay.orchestrators.heartbeat import heartbeat
 from assay.orchestrators.planning import current_plan
 from assay.orchestrators.results import nothing_done, result_of, settled
 from assay.orchestrators.stepping import run_steps
-from assay.runtime.databases import load_driver, reads_database
-from assay.runtime.fate import Follower
-from assay.runtime.functions import Functions
+from assay.runtime.extracting.replay import SortedLines, sort_mended
 from assay.runtime.lanes import Lanes
-from assay.runtime.learning import learn
-from assay.runtime.plan import Plan, make_plan
-from assay.runtime.record import to_record
-from assay.runtime.replay import SortedLines, sort_mended
+from assay.runtime.looking.fate import Follower
+from assay.runtime.looking.functions import Functions
+from assay.runtime.looking.sought import Sought
+from assay.runtime.looking.where import whereabouts
+from assay.runtime.planning.databases import load_driver, reads_database
+from assay.runtime.planning.learning import learn
+from assay.runtime.planning.plan import Plan, make_plan
+from assay.runtime.planning.record import to_record
+from assay.runtime.planning.shape import shapes
 from assay.runtime.resume import resumable, resumption
-from assay.runtime.room import shapes
-from assay.runtime.sought import Sought
-from assay.runtime.trace import Traced, trace
-from assay.runtime.where import whereabouts
+from assay.runtime.tracing.trace import Traced, trace
 from assay.runtime.work import Work
 from assay.settings import Settings
 from assay.sources.mendable import StandingLine

@@ -10,7 +10,7 @@ from assay.model.dbt import DBT
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions
 from assay.model.table import Table
-from assay.runtime.select import mirrored, selected
+from assay.runtime.planning.select import mirrored, selected
 
 SOURCES = "sources"
 """The group of sources that are no tables themselves."""

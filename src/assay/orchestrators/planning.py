@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from assay.runtime.plan import Plan, make_plan
+from assay.runtime.planning.plan import Plan, make_plan
 from assay.runtime.work import Work
 
 _AT_ONCE_SECONDS = 1.0

@@ -17,12 +17,12 @@ from assay.orchestrators.frames import read_frames
 from assay.orchestrators.records import failing_with, record_of
 from assay.orchestrators.ticket import Ticket
 from assay.runtime.execute import blocked, skipped
-from assay.runtime.learning import learn
-from assay.runtime.modelling import with_models
-from assay.runtime.record import from_record, published, to_record
+from assay.runtime.planning.learning import learn
+from assay.runtime.planning.modelling import with_models
+from assay.runtime.planning.record import from_record, published, to_record
+from assay.runtime.planning.shape import shapes
 from assay.runtime.resume import resumable, resumption
-from assay.runtime.room import shapes
-from assay.runtime.trace import Traced
+from assay.runtime.tracing.trace import Traced
 from assay.runtime.work import Work
 from assay.settings import Settings
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, RunResult, RunState
 from assay.runtime.execute import skipped
-from assay.runtime.gate import judge
 from assay.runtime.memory import peak_memory
-from assay.runtime.plan import Plan
-from assay.runtime.publish import publish
+from assay.runtime.planning.plan import Plan
+from assay.runtime.publishing.gate import judge
+from assay.runtime.publishing.publish import publish
 from assay.runtime.work import Work
 
 

@@ -10,8 +10,8 @@ from graphlib import TopologicalSorter
 from assay.model.dbt import DBT
 from assay.model.event import NodeEnded, NodeKind, NodeStarted, Observer
 from assay.model.run import NodeRun
-from assay.runtime.databases import reads_database
 from assay.runtime.execute import blocked, execute, skipped
+from assay.runtime.planning.databases import reads_database
 from assay.runtime.work import Work
 
 

@@ -15,8 +15,8 @@ from assay.model.published import State
 from assay.model.schema import Schema
 from assay.proof.evidence import Difference, Row
 from assay.proof.numbers import Numbers
-from assay.runtime.keys import NUMBER
-from assay.runtime.trace import Traced
+from assay.runtime.computing.keys import NUMBER
+from assay.runtime.tracing.trace import Traced
 
 _NAME = "_assay_name"
 _SHOWN = 5

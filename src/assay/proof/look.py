@@ -9,7 +9,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun
 from assay.proof.crash import Look
-from assay.runtime.gate import imbalances
+from assay.runtime.publishing.gate import imbalances
 
 
 def look(engine: Engine, warehouse: Warehouse, pipeline: Pipeline) -> Look:

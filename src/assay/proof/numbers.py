@@ -13,7 +13,7 @@ from assay.model.check import References
 from assay.model.pipeline import Pipeline
 from assay.model.table import Node, Table
 from assay.model.write import Merge
-from assay.runtime.trace import INPUT, Traced
+from assay.runtime.tracing.trace import INPUT, Traced
 
 Numbers = Mapping[str, Mapping[str, str]]
 """Node -> column -> the table that has given the numbers in it."""

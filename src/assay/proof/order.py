@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from assay.model.pipeline import Pipeline
 from assay.model.source import POSITION
 from assay.proof.content import Contents
-from assay.runtime.parsing import columns_read
+from assay.runtime.tracing.parsing import columns_read
 
 
 def by_position(contents: Contents, differing: Iterable[str]) -> frozenset[str]:

@@ -13,12 +13,12 @@ from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
 from assay.model.run import NodeRun, Status
 from assay.model.secrets import without_secrets
-from assay.runtime.databases import reads_database
-from assay.runtime.extract import extract
-from assay.runtime.plan import Plan
+from assay.runtime.computing.stage import stage_table, stage_view
+from assay.runtime.extracting.extract import extract
+from assay.runtime.planning.databases import reads_database
+from assay.runtime.planning.plan import Plan
+from assay.runtime.planning.steps import NOT_SELECTED
 from assay.runtime.retrying import tried
-from assay.runtime.stage import stage_table, stage_view
-from assay.runtime.steps import NOT_SELECTED
 from assay.runtime.work import Work
 
 
@@ -98,13 +98,13 @@ def _once(work: Work, name: str, attempt: int) -> NodeRun:
 
 
 def _follow(work: Work, name: str, attempt: int) -> NodeRun:
-    from assay.runtime.following import follow
+    from assay.runtime.extracting.following import follow
 
     return follow(work, name, attempt)
 
 
 def _build(work: Work, attempt: int) -> NodeRun:
-    from assay.runtime.building import build
+    from assay.runtime.building.build import build
 
     return build(work, attempt)
 

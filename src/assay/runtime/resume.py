@@ -22,11 +22,11 @@ from assay.model.ports import Warehouse
 from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.table import Table
-from assay.runtime.databases import plan_sources
-from assay.runtime.gate import faults, stops
-from assay.runtime.plan import Plan
-from assay.runtime.record import from_record, published
-from assay.runtime.trace import Traced
+from assay.runtime.planning.databases import plan_sources
+from assay.runtime.planning.plan import Plan
+from assay.runtime.planning.record import from_record, published
+from assay.runtime.publishing.gate import faults, stops
+from assay.runtime.tracing.trace import Traced
 from assay.settings import Settings
 
 

@@ -14,8 +14,8 @@ from assay.model.run import RunHandle
 from assay.model.schema import Schema
 from assay.model.source import Slice
 from assay.runtime.lanes import Lanes
-from assay.runtime.plan import Plan, leaves
-from assay.runtime.trace import Traced
+from assay.runtime.planning.plan import Plan, leaves
+from assay.runtime.tracing.trace import Traced
 from assay.settings import Settings
 
 

@@ -1,0 +1,1 @@
+"""The models of a dbt project, built and staged as tables are."""

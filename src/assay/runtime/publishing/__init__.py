@@ -1,0 +1,1 @@
+"""The gate, and the publish of all that a run has staged."""
