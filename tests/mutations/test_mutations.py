@@ -36,7 +36,7 @@ MUTATIONS = (
     Mutation(
         "rows are exchanged also where a table has not those that its files say",
         "warehouses/postgres/exchange.py",
-        "    if deleted != _rows(manifest.gone):\n        raise _DifferenceError\n",
+        "    if deleted != rows_in(manifest.gone):\n        raise _DifferenceError\n",
         "",
         (f"{EXCHANGE}::test_a_table_that_somebody_has_changed_is_written_anew",),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from assay.model.schema import Schema
@@ -34,6 +34,11 @@ class DataFile:
     """Of the file as it was written: Parquet has no sums of its own that its readers look at."""
 
 
+def rows_in(files: Iterable[DataFile]) -> int:
+    """Return the number of rows over all files."""
+    return sum(file.rows for file in files)
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One published state of a dataset: what it holds, and what it was made from."""
@@ -57,7 +62,7 @@ class Version:
     @property
     def rows(self) -> int:
         """The number of rows over all files."""
-        return sum(file.rows for file in self.files)
+        return rows_in(self.files)
 
 
 @dataclass(frozen=True, slots=True)

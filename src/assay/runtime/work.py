@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from assay.model import graph
-from assay.model.data import DataFile, Manifest, Version, dataset_of_view
+from assay.model.data import DataFile, Manifest, Version, dataset_of_view, rows_in
 from assay.model.pipeline import Pipeline, made_of
 from assay.model.ports import Engine, Frame, Session, Warehouse
 from assay.model.run import RunHandle
@@ -89,7 +89,7 @@ class Dataset:
     @property
     def rows(self) -> int:
         """The number of rows over all files."""
-        return sum(file.rows for file in self.files)
+        return rows_in(self.files)
 
     def open(self, work: Work, session: Session, columns: Schema, alias: str) -> Frame:
         """Open the dataset with just the given columns."""

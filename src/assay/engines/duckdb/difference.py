@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.comparing import close_to
 from assay.engines.duckdb.session import scan_query
-from assay.model.data import DataFile, Version, name_of_table
+from assay.model.data import DataFile, Version, name_of_table, rows_in
 from assay.model.difference import RowDifference, TableDifference
 from assay.model.schema import Schema
 from assay.model.write import STAMPS
@@ -179,8 +179,8 @@ def _rows_read(before: Version | None, after: Version | None) -> tuple[int, int]
     """Return the rows of each version in files that the other has not, by the files' own footers."""
     old, new = _files(before), _files(after)
     return (
-        sum(file.rows for file in old.values() if file.path not in new),
-        sum(file.rows for file in new.values() if file.path not in old),
+        rows_in(old[path] for path in old.keys() - new),
+        rows_in(new[path] for path in new.keys() - old),
     )
 
 

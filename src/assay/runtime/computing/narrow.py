@@ -8,7 +8,7 @@ from typing import Literal
 
 import narwhals as nw
 
-from assay.model.data import DataFile, Manifest, Version, dataset_of_news
+from assay.model.data import DataFile, Manifest, Version, dataset_of_news, rows_in
 from assay.model.ports import Frame, Session
 from assay.model.rows import counted_inputs
 from assay.model.schema import Schema
@@ -35,7 +35,7 @@ class Delta:
     @property
     def rows(self) -> int:
         """The number of rows in the files."""
-        return sum(file.rows for file in self.files)
+        return rows_in(self.files)
 
 
 _STANDS = Delta((), only_new=True, schema=Schema(()))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import narwhals as nw
 from narwhals import col
 
-from assay.model.data import DataFile, Manifest, dataset_of_rejects
+from assay.model.data import DataFile, Manifest, dataset_of_rejects, rows_in
 from assay.model.ports import Destination, Frame, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.schema import Schema
@@ -40,7 +40,7 @@ def rejects_of_table(
     if keys is not None:
         kinds = Schema(tuple(work.traced[table.name].schema[name] for name in scope.on))
         others = session.rejected_apart(before, keys, kinds)
-        if scalar(session, others.select(nw.len())) == sum(file.rows for file in base):
+        if scalar(session, others.select(nw.len())) == rows_in(base):
             return _manifest(work, table.name, attempt, new, ())
         carried = session.write(others, _to(work, attempt))
         now = work.scan(session, (*carried, *new), QUARANTINE, "rejected_now")

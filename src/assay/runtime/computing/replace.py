@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import narwhals as nw
 from narwhals import col
 
-from assay.model.data import DataFile, Manifest, Version, dataset_of_delta
+from assay.model.data import DataFile, Manifest, Version, dataset_of_delta, rows_in
 from assay.model.ports import Destination, Frame, Session
 from assay.model.schema import Schema
 from assay.model.source import POSITION
@@ -107,13 +106,13 @@ def _whole(work: Work, table: Table, session: Session, change: Changes, attempt:
     files = session.write(change.frame, _to(work, table, schema, attempt))
     removed = tuple(file.path for file in base.files) if base else ()
     # A table is new even when it is empty, and its files may change when its content does not.
-    return Replaced(replace(change, changed=True), schema, files, removed, files, _rows(files))
+    return Replaced(replace(change, changed=True), schema, files, removed, files, rows_in(files))
 
 
 def _added(work: Work, table: Table, session: Session, change: Changes, rows: Frame, attempt: int) -> Replaced:
     base = _published(work, table)
     files = session.write(rows, _to(work, table, base.schema, attempt)) if change.changed else ()
-    return Replaced(change, base.schema, files, (), (*base.files, *files), _rows(files))
+    return Replaced(change, base.schema, files, (), (*base.files, *files), rows_in(files))
 
 
 def _touched(work: Work, table: Table, session: Session, change: Changes, touched: Touched, attempt: int) -> Replaced:
@@ -133,7 +132,7 @@ def _touched(work: Work, table: Table, session: Session, change: Changes, touche
     gone = session.write(session.cast(touched.rows, seen), to)
     to = replace(_to(work, table, base.schema, attempt), folder=folder, prefix=f"{work.prefix(attempt)}-came")
     came = session.write(session.cast(change.frame, base.schema), replace(to, temporary=True))
-    return Replaced(change, base.schema, files, paths, (*kept, *files), _rows(files) - carried, gone, came)
+    return Replaced(change, base.schema, files, paths, (*kept, *files), rows_in(files) - carried, gone, came)
 
 
 def _published(work: Work, table: Table) -> Version:
@@ -145,7 +144,3 @@ def _published(work: Work, table: Table) -> Version:
 def _to(work: Work, table: Table, schema: Schema, attempt: int) -> Destination:
     folder = work.warehouse.folder(work.dataset(table.name), work.handle.id)
     return Destination(work.warehouse.root, folder, work.prefix(attempt), schema, table.partition_by)
-
-
-def _rows(files: Sequence[DataFile]) -> int:
-    return sum(file.rows for file in files)

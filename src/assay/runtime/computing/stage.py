@@ -8,7 +8,7 @@ from dataclasses import replace
 import narwhals as nw
 
 from assay.model.check import OwnCheck, Unique, Verdict
-from assay.model.data import IN_PART, Manifest, Version, dataset_of_news
+from assay.model.data import IN_PART, Manifest, Version, dataset_of_news, rows_in
 from assay.model.ledger import Ledger
 from assay.model.ports import Destination, Frame, Session
 from assay.model.rows import Groups
@@ -43,7 +43,7 @@ def stage_view(work: Work, name: str, session: Session, attempt: int, *, complet
     schema = work.traced[name].stored
     dataset = dataset_of_news(name) if only_new else work.dataset(name)
     files = session.write(found.frame, _destination(work, dataset, schema, (), attempt, temporary=True))
-    rows = sum(file.rows for file in files)
+    rows = rows_in(files)
     ledger = Ledger(
         read=found.read,
         filtered=account.filtered(account.losses(session, found.dropped, node.rows)),
@@ -108,7 +108,7 @@ def _stage(work: Work, table: Table, session: Session, attempt: int, scope: Scop
         name=table.name,
         status="written" if change.changed else "unchanged",
         reason=work.plan.steps[table.name].reason if change.changed or base is None else "its content is as published",
-        rows=sum(file.rows for file in replaced.stands),
+        rows=rows_in(replaced.stands),
         ledger=ledger,
         verdicts=verdicts,
         quarantine=tuple(file.path for file in settled.rejected),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import narwhals as nw
 from narwhals import Expr, col
 
-from assay.model.data import DataFile, dataset_of_delta
+from assay.model.data import DataFile, dataset_of_delta, rows_in
 from assay.model.database import PostgresTable, Spooled
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
@@ -72,7 +72,7 @@ def brought(errand: Errand) -> Brought:
     doubtful = tuple(name for name in errand.source.columns if unfit(name) in frame.collect_schema().names())
     to = _to(errand)
     files = session.write(frame.filter(~_any_unfit(doubtful)) if doubtful else frame, to)
-    rows = sum(file.rows for file in files)
+    rows = rows_in(files)
     fit = session.scan(to.root, files, to.schema, "brought")
     if rows == errand.found.rows.rows:
         return Brought(fit, files, rows, (), None)

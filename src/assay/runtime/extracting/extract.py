@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from assay.model.check import Verdict
-from assay.model.data import DataFile, Manifest
+from assay.model.data import DataFile, Manifest, rows_in
 from assay.model.errors import SourceError
 from assay.model.files import Columnar
 from assay.model.ledger import Ledger
@@ -31,7 +31,7 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
         # Also where it could not be read: the engine need not tell which of many files it was.
         _refuse_changed(to_read)
     slices = tuple(
-        replace(part, rows=sum(f.rows for f in found.rows), starts=found.starts, header=found.header)
+        replace(part, rows=rows_in(found.rows), starts=found.starts, header=found.header)
         if (found := read.get(part.name))
         else part
         for part in plan.slices
@@ -48,15 +48,15 @@ def extract(work: Work, name: str, session: Session, attempt: int) -> NodeRun:
     stands = [*added, *(file for file in (base.files if base else ()) if file.slice not in left)]
     # A damaged file is told by its name: how many rows it has nobody knows.
     lines = {part: () if found.damage else found.bad_lines for part, found in read.items()}
-    rejected = sum(file.rows for found in lines.values() for file in found)
-    new = sum(file.rows for file in added)
+    rejected = sum(map(rows_in, lines.values()))
+    new = rows_in(added)
     return NodeRun(
         name=name,
         status="computed" if changed else "unchanged",
         reason=plan.reason if changed else "read again, with the content that is published",
-        rows=sum(file.rows for file in stands),
+        rows=rows_in(stands),
         ledger=Ledger(
-            read={part: sum(f.rows for f in (*found.rows, *lines[part])) for part, found in read.items()},
+            read={part: rows_in((*found.rows, *lines[part])) for part, found in read.items()},
             returned=new + rejected,
             rejected=rejected,
             written=new,

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from assay.model.data import rows_in
 from assay.model.database import PostgresTable
 from assay.model.run import NodeRun
 from assay.runtime.computing.rejects import rejects_of
@@ -112,7 +113,7 @@ def _slot(work: Work) -> str:
 
 def _standing(work: Work, name: str) -> int:
     base = work.base(name)
-    return sum(file.rows for file in (*(base.files if base else ()), *rejects_of(work, name)))
+    return rows_in((*(base.files if base else ()), *rejects_of(work, name)))
 
 
 def _mirror_all(work: Work, read: Mapping[str, Reading], attempt: int) -> dict[str, Mirrored]:

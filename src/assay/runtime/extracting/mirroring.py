@@ -10,7 +10,7 @@ import narwhals as nw
 from narwhals import Expr, col, lit, when
 
 from assay.model.check import Verdict
-from assay.model.data import Manifest, Version
+from assay.model.data import Manifest, Version, rows_in
 from assay.model.errors import SourceError
 from assay.model.ledger import Ledger
 from assay.model.ports import Frame
@@ -217,14 +217,14 @@ def _manifest(errand: Errand, replaced: Replaced, *, changed: bool) -> Manifest:
 def _part(errand: Errand, replaced: Replaced) -> Slice:
     text = errand.found.watermark.to_text()
     identity = replace(errand.part.identity, sha256=sha256(text.encode()).hexdigest())
-    rows = sum(file.rows for file in replaced.stands)
+    rows = rows_in(replaced.stands)
     return replace(errand.part, identity=identity, watermark=text, rows=rows, header=errand.found.columns)
 
 
 def _node(errand: Errand, found: Brought, merged: Merged, rejects: Manifest | None, *, changed: bool) -> NodeRun:
     replaced, delivered = merged.replaced, errand.found.rows.rows
     change = replaced.change
-    rows = sum(file.rows for file in replaced.stands)
+    rows = rows_in(replaced.stands)
     return NodeRun(
         name=errand.name,
         status=("written" if errand.source.publish else "computed") if changed else "unchanged",
@@ -249,7 +249,7 @@ def _standing_rejects(errand: Errand, staged: Manifest | None) -> int:
     """Return how many rows of the source stand in the quarantine."""
     left = set(staged.removed) if staged else set()
     kept = (file for file in rejects_of(errand.work, errand.name) if file.path not in left)
-    return sum(file.rows for file in (*kept, *(staged.added if staged else ())))
+    return rows_in((*kept, *(staged.added if staged else ())))
 
 
 def _verdicts(errand: Errand, rows: int) -> tuple[Verdict, ...]:

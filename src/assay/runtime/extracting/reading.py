@@ -11,7 +11,7 @@ from typing import IO
 
 from narwhals import col, sum_horizontal
 
-from assay.model.data import DataFile
+from assay.model.data import DataFile, rows_in
 from assay.model.errors import TableError
 from assay.model.files import Csv, DataFrame, Frozen, Parquet
 from assay.model.ports import Destination, Frame, Session
@@ -79,7 +79,7 @@ def _read_as_it_is(
     if left_out or unfit or not _all_fields_read(source, header, part, session, survey, written):
         work.warehouse.remove(written)
         return None
-    rows = sum(file.rows for file in written)
+    rows = rows_in(written)
     # Where each line is a record, the last of which may lack its end, the first row stands in the second.
     return Read(written, (), starts=((1, 2),) if survey.lines - rows in (0, 1) else ())
 
@@ -93,7 +93,7 @@ def _all_fields_read(
     """
     width = len(header)
     named = sum(name.count(source.delimiter) for name in header)
-    left = survey.delimiters - named - (width - 1) * (1 + sum(file.rows for file in written))
+    left = survey.delimiters - named - (width - 1) * (1 + rows_in(written))
     if left <= 0:
         return not left and bool(written or survey.lines <= 1)
     every = {f"c{n}": "VARCHAR" for n in range(width)}

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, delete, update
 
-from assay.model.data import DataFile, Manifest, Version
+from assay.model.data import DataFile, Manifest, Version, rows_in
 from assay.warehouses.listed import listed
 from assay.warehouses.postgres.content import driver
 from assay.warehouses.postgres.tables import FILE_COLUMN, SHOWN, Rows, copy_rows, hide, relation, show
@@ -51,15 +51,15 @@ def exchange(connection: Connection, root: str, manifest: Manifest, base: Versio
 
 def _is_worthwhile(manifest: Manifest) -> bool:
     """Return whether the rows that differ are known by a key, and few."""
-    return bool(manifest.key and manifest.gone) and _rows(manifest.came) <= _MOST * _rows(manifest.added)
+    return bool(manifest.key and manifest.gone) and rows_in(manifest.came) <= _MOST * rows_in(manifest.added)
 
 
 def _parts(manifest: Manifest, base: Version) -> Iterator[_Part]:
     """Yield the partitions that one file stands for now, and others before; no other has rows that are carried over."""
     removed = set(manifest.removed)
     left = [file for file in base.files if file.path in removed]
-    carried = _rows(left) - _rows(manifest.gone)
-    if base.partition_by != manifest.partition_by or carried + _rows(manifest.came) != _rows(manifest.added):
+    carried = rows_in(left) - rows_in(manifest.gone)
+    if base.partition_by != manifest.partition_by or carried + rows_in(manifest.came) != rows_in(manifest.added):
         return
     old = _by_partition(left)
     new, came = _by_partition(manifest.added), _by_partition(manifest.came)
@@ -74,10 +74,6 @@ def _by_partition(files: Iterable[DataFile]) -> Mapping[_Partition, list[DataFil
     for file in files:
         found[tuple(sorted(file.partition.items()))].append(file)
     return dict(found)
-
-
-def _rows(files: Iterable[DataFile]) -> int:
-    return sum(file.rows for file in files)
 
 
 def _is_exchanged(
@@ -113,7 +109,7 @@ def _delete_gone(connection: Connection, root: str, manifest: Manifest) -> None:
     query = sql.SQL("delete from {} one using {} gone where {}").format(table, _GONE, same)
     deleted = own.execute(query).rowcount
     own.execute(sql.SQL("drop table {}").format(_GONE))
-    if deleted != _rows(manifest.gone):
+    if deleted != rows_in(manifest.gone):
         raise _DifferenceError
 
 
