@@ -45,7 +45,8 @@ def replica(server: Path, folder: Path) -> Iterator[str]:
     with embedded(server) as url:
         owner = (server / "data").stat()
         account = Account(owner.st_uid, owner.st_gid)
-        programs = find_binaries(account, server).folder
+        # It is this user who copies, whom no folder above keeps from the programs.
+        programs = find_binaries(Account(os.geteuid(), os.getegid()), server).folder
         found = psycopg.conninfo.conninfo_to_dict(url.replace("+psycopg", ""))
         subprocess.run(
             [programs / "pg_basebackup", "-R", "-D", folder / "data", "-h", found["host"], "-U", "assay"], check=True
