@@ -171,7 +171,7 @@ def grounds(on: On, folder: Path, prepare: Callable[[str], object]) -> Iterator[
         yield Folders()
         return
     if on == "shared-lake":
-        from assay.proof.shared import SharedLakes
+        from assay.proof.crashing.shared import SharedLakes
 
         with closing(SharedLakes(folder)) as lakes:
             yield lakes

@@ -21,17 +21,17 @@ from assay.model.given import check_arguments
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import RunOptions, RunResult
-from assay.proof.content import Contents, Published
-from assay.proof.crash import CrashReport
-from assay.proof.crashtest import STORIES, Kills, Progress, carry_out, planned
+from assay.proof.crashing.crash import CrashReport
+from assay.proof.crashing.crashtest import STORIES, Kills, Progress, carry_out, planned
+from assay.proof.crashing.lives import Life, live
+from assay.proof.crashing.processes import Place
 from assay.proof.deliveries import copied
-from assay.proof.evidence import Finding, Proof
-from assay.proof.frozen import Rows, exported
-from assay.proof.lives import Life, live
-from assay.proof.numbers import numbers_of
-from assay.proof.processes import Place
-from assay.proof.prove import Bench, Prover
-from assay.proof.trials import BATCHES, WORKERS, Asked, How
+from assay.proof.proving.content import Contents, Published
+from assay.proof.proving.evidence import Finding, Proof
+from assay.proof.proving.frozen import Rows, exported
+from assay.proof.proving.numbers import numbers_of
+from assay.proof.proving.prove import Bench, Prover
+from assay.proof.proving.trials import BATCHES, WORKERS, Asked, How
 from assay.runtime.tracing.trace import trace
 from assay.settings import Settings
 

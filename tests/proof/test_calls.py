@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.proof.calls import Call, spread, traced
+from assay.proof.crashing.calls import Call, spread, traced
 
 LAKE = "/data/lake"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.proof.crash import Ending, Look, judged
+from assay.proof.crashing.crash import Ending, Look, judged
 
 BEFORE = Look({"gold_revenue": "1:5", "silver_order": "2:7"})
 AFTER = Look({"gold_revenue": "2:6", "silver_order": "3:8"})

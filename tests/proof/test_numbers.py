@@ -11,7 +11,7 @@ from narwhals import LazyFrame, col
 import assay
 from assay import Merge, Pipeline, csv, free
 from assay.engines.duckdb.engine import DuckDbEngine
-from assay.proof.numbers import numbers_of
+from assay.proof.proving.numbers import numbers_of
 from assay.runtime.tracing.trace import trace
 
 Frame = LazyFrame[Any]

@@ -16,7 +16,7 @@ from narwhals import LazyFrame, col
 import assay
 from assay import Append, Merge, Pipeline, csv, first_in_source, free, groups, latest, lookup, position
 from assay.model.errors import UsageError
-from assay.proof.evidence import Finding, Proof
+from assay.proof.proving.evidence import Finding, Proof
 from assay.settings import Settings
 from pipelines.ride_bookings import ride_bookings
 from pipelines.ride_bookings.generate import generate

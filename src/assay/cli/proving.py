@@ -17,8 +17,8 @@ from assay.observe.saying import say
 from assay.observe.summary import aligned
 
 if TYPE_CHECKING:
-    from assay.proof.crash import CrashReport
-    from assay.proof.evidence import Difference, Finding, Proof
+    from assay.proof.crashing.crash import CrashReport
+    from assay.proof.proving.evidence import Difference, Finding, Proof
 
 
 def _count(name: str, option: str, default: int | None, what: str) -> options.Command:

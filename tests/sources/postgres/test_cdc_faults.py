@@ -32,7 +32,7 @@ from assay import assembly, platform
 from assay.model.run import RunOptions
 from assay.orchestrators.embedded import Embedded
 from assay.runtime.lanes import Lanes
-from assay.proof.points import Point, Points
+from assay.proof.crashing.points import Point, Points
 from tests.sources.postgres.shop import Shop
 
 url, lake, mode, when = sys.argv[1:]

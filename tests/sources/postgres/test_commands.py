@@ -15,7 +15,7 @@ import pytest
 import assay
 from assay import UsageError
 from assay.cli.app import main
-from assay.proof.crashtest import Kills
+from assay.proof.crashing.crashtest import Kills
 from assay.proving import crashtest
 from tests.sources.postgres.shop import DAY, Shop
 

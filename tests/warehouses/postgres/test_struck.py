@@ -21,7 +21,7 @@ from assay import assembly, platform
 from assay.assembly import Location
 from assay.model.run import RunResult
 from assay.orchestrators.embedded import Embedded
-from assay.proof.points import Points
+from assay.proof.crashing.points import Points
 from assay.runtime.lanes import Lanes
 from assay.settings import Settings
 from assay.warehouses.postgres.scratch import strike

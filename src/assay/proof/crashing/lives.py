@@ -13,9 +13,9 @@ from assay.model.errors import describe
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import RunResult
-from assay.proof.crash import Ending, Look
-from assay.proof.look import look
-from assay.proof.points import Point, Points
+from assay.proof.crashing.crash import Ending, Look
+from assay.proof.crashing.look import look
+from assay.proof.crashing.points import Point, Points
 from assay.settings import Settings
 
 

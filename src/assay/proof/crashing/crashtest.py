@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from assay.model.errors import describe
-from assay.proof.calls import Traced, spread
-from assay.proof.crash import Kill, Story
-from assay.proof.points import Point
-from assay.proof.processes import Place, Planned, Undisturbed
+from assay.proof.crashing.calls import Traced, spread
+from assay.proof.crashing.crash import Kill, Story
+from assay.proof.crashing.points import Point
+from assay.proof.crashing.processes import Place, Planned, Undisturbed
 
 _READS_ONLY = ("manifests", "state", "newest", "outcome")
 STORIES: tuple[Story, ...] = ("first", "next")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from assay.model.pipeline import Pipeline
 from assay.model.source import POSITION
-from assay.proof.content import Contents
+from assay.proof.proving.content import Contents
 from assay.runtime.tracing.parsing import columns_read
 
 

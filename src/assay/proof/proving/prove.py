@@ -10,12 +10,12 @@ from pathlib import Path
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Session
 from assay.model.run import RunOptions, RunResult
-from assay.proof.content import Contents, Published
-from assay.proof.evidence import Finding
-from assay.proof.frozen import Inbox, Rows
 from assay.proof.grounds import Grounds
-from assay.proof.order import by_position
-from assay.proof.trials import AS_SET, Asked, How, Then, Trial, trials
+from assay.proof.proving.content import Contents, Published
+from assay.proof.proving.evidence import Finding
+from assay.proof.proving.frozen import Inbox, Rows
+from assay.proof.proving.order import by_position
+from assay.proof.proving.trials import AS_SET, Asked, How, Then, Trial, trials
 
 _LAKE = "lake"
 

@@ -13,8 +13,8 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Frame, Session
 from assay.model.published import State
 from assay.model.schema import Schema
-from assay.proof.evidence import Difference, Row
-from assay.proof.numbers import Numbers
+from assay.proof.proving.evidence import Difference, Row
+from assay.proof.proving.numbers import Numbers
 from assay.runtime.computing.keys import NUMBER
 from assay.runtime.tracing.trace import Traced
 

@@ -15,7 +15,7 @@ from assay.model.pipeline import Pipeline
 from assay.model.ports import Destination, Frame, Session
 from assay.model.schema import Schema
 from assay.model.source import POSITION, SLICE_BIT
-from assay.proof.content import Published
+from assay.proof.proving.content import Published
 
 _BATCH = "_assay_batch"
 _PLACE = "_assay_place"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from assay.proof.frozen import Deal
+from assay.proof.proving.frozen import Deal
 
 Then = Literal["again", "full"]
 

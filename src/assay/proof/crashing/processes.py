@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from assay.model.errors import RunError
-from assay.proof import calls
-from assay.proof.calls import Call, Traced
-from assay.proof.crash import Kill, Kind, Look, Story, judged
+from assay.proof.crashing import calls
+from assay.proof.crashing.calls import Call, Traced
+from assay.proof.crashing.crash import Kill, Kind, Look, Story, judged
+from assay.proof.crashing.lives import Life, Lived
+from assay.proof.crashing.points import Point
 from assay.proof.deliveries import Deliveries
 from assay.proof.grounds import Grounds
-from assay.proof.lives import Life, Lived
-from assay.proof.points import Point
 
 _PRELOADED = ["assay.proving", "assay.engines.duckdb.engine", "assay.warehouses.iceberg.metadata"]
 _SECONDS = 600

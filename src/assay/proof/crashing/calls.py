@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.model.errors import UsageError
-from assay.proof.points import BEFORE
+from assay.proof.crashing.points import BEFORE
 
 _CHANGING = (
     *("write", "pwrite64", "writev", "pwritev", "pwritev2", "fallocate", "ftruncate", "truncate"),

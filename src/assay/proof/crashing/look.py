@@ -8,7 +8,7 @@ from assay.model.data import Version, is_table, name_of_table
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
 from assay.model.run import NodeRun
-from assay.proof.crash import Look
+from assay.proof.crashing.crash import Look
 from assay.runtime.publishing.gate import imbalances
 
 

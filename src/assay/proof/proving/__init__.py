@@ -1,0 +1,1 @@
+"""The same rows in every order, in batches and in full: the tables must come out the same."""
