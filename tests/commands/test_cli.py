@@ -7,6 +7,8 @@ import json
 import re
 import shlex
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -65,6 +67,9 @@ def test_help_lists_every_command_and_shows_its_examples_a_line_each() -> None:
         assert re.search(rf"^  {command} +\S", end.stdout, re.MULTILINE)
         assert call(command, "-h").stdout.startswith(f"Usage: assay {command} ")
     assert call("--version").stdout.startswith("assay, version 0.")
+    # Where several Pythons have it, the one that is asked.
+    asked = [sys.executable, "-m", "assay", "--version"]
+    assert subprocess.run(asked, text=True, capture_output=True, check=True).stdout == call("--version").stdout
     assert re.search(r"^ +assay new shop +write .*\n +cd shop\n +assay run shop +compute", end.stdout, re.MULTILINE)
 
 
