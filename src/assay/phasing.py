@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from assay import assembly, platform
@@ -131,12 +132,15 @@ def _phased(arguments: WorkflowArguments) -> Phased:
     from assay.orchestrators.units import Here
 
     settings = arguments.get("settings") or assembly.current_settings()
-    location, observers = arguments.get("warehouse"), tuple(arguments.get("observers", ()))
-    own: RunArguments = {"warehouse": location, "observers": observers}
+    # A task may go to another folder: from there, too, everything is where it was.
+    settings = replace(settings, folder=str(Path(settings.folder).absolute()))
+    observers = tuple(arguments.get("observers", ()))
+    place = assembly.located(settings, arguments.get("warehouse"))
+    own: RunArguments = {"warehouse": place, "observers": observers}
     lanes = Lanes.of(settings)
     return Phased(
-        warehouse=assembly.warehouse(settings, location, create=True),
-        place=assembly.located(settings, location),
+        warehouse=assembly.warehouse(settings, place, create=True),
+        place=place,
         settings=settings,
         units=Here(lambda: platform.embedded(settings, own, lanes=lanes)),
         observers=observers,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,17 +185,123 @@ def test_a_task_is_tried_again_as_it_says_and_its_errors_are_told(tmp_path: Path
     assert result.problems == ("never failed: OSError: gone",)
 
 
-def test_what_a_task_returns_can_be_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "kind"), [({1, 2}, "set"), (float("nan"), "float"), (b"x", "bytes")])
+def test_what_a_task_returns_can_be_recorded(tmp_path: Path, value: Any, kind: str) -> None:
     @task()
     def odd() -> Any:
-        return {1, 2}
+        return value
 
     result = assay.run_workflow(
         Workflow("nightly", phases={"work": [odd]}), warehouse=tmp_path / "lake", settings=QUICK
     )
     assert result.problems == (
-        "odd failed: odd returned a set, which cannot be recorded; return what JSON has a word for.",
+        f"odd failed: odd returned a {kind}, which cannot be recorded; return what JSON has a word for.",
     )
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_who_leaves_in_the_middle_has_not_done_it(tmp_path: Path, code: int) -> None:
+    deliver("orders", tmp_path, 1)
+    calls: list[str] = []
+
+    @task(retries=2)
+    def leaves() -> None:
+        calls.append("leaves")
+        sys.exit(code)
+
+    @assay.table()
+    def bronze_orders(rows: Any) -> Any:
+        if calls:
+            sys.exit(code)
+        return rows
+
+    late = Pipeline("late", tables=[bronze_orders], sources=pipeline("orders", tmp_path).sources)
+    where: dict[str, Any] = {"warehouse": tmp_path / "lake", "settings": QUICK}
+    result = assay.run_workflow(Workflow("nightly", phases={"work": [leaves], "load": [late]}), **where)
+    assert (result.problems, calls) == ((f"leaves failed: SystemExit: {code}",), ["leaves"])
+    result = assay.run_workflow(Workflow("later", phases={"load": [late]}), **where)
+    assert f"bronze_orders: its function called sys.exit({code})" in result.problems[0]
+
+
+def test_a_run_that_somebody_made_by_hand_is_not_taken_for_that_of_the_workflow(tmp_path: Path) -> None:
+    deliver("orders", tmp_path, 1, 2, "3")
+    where: dict[str, Any] = {"warehouse": tmp_path / "lake", "settings": QUICK}
+    assert not assay.run_workflow(Workflow("nightly", phases={"load": [failing(tmp_path)]}), as_of=DAY, **where).ok
+    bad = assay.run(failing(tmp_path), layers=["bronze", "gold"], as_of=DAY.replace(year=2020), **where)
+    assert bad.state == "failed"
+    assert assay.resume_workflow(Workflow("nightly", phases={"load": [pipeline("orders", tmp_path)]}), **where).ok
+    newest = assay.history(tmp_path / "lake")[0]
+    assert (newest.state, newest.as_of, set(newest.tables)) == (
+        "published",
+        DAY.isoformat(),
+        {"bronze_orders", "gold_orders"},
+    )
+
+
+def test_a_step_whose_run_was_undone_is_done_again(tmp_path: Path) -> None:
+    deliver("orders", tmp_path, 1, 2)
+
+    @task()
+    def report() -> None:
+        if not (tmp_path / "well").exists():
+            raise OSError("gone")
+
+    flow = Workflow("nightly", phases={"load": [pipeline("orders", tmp_path)], "tell": [report]})
+    where: dict[str, Any] = {"warehouse": tmp_path / "lake", "settings": QUICK}
+    failed = assay.run_workflow(flow, **where)
+    assert statuses(failed) == {"orders": "done", "report": "failed"}
+    assay.undo(failed.units["orders"].run, **where)
+    (tmp_path / "well").touch()
+    deliver("orders", tmp_path, 1, 2, 3)
+    assert assay.resume_workflow(flow, **where).ok
+    with assay.connect(tmp_path / "lake") as lake:
+        assert lake.execute("select sum(amount) from gold.orders").fetchall() == [(6,)]
+
+
+def test_what_was_done_while_a_resume_waited_is_not_done_again(tmp_path: Path) -> None:
+    calls: list[str] = []
+    began, go = threading.Event(), threading.Event()
+
+    @task()
+    def one() -> None:
+        calls.append("one")
+        began.set()
+        go.wait(30)
+
+    @task()
+    def two() -> None:
+        calls.append("two")
+        if calls.count("two") == 1:
+            raise OSError("gone")
+
+    flow = Workflow("nightly", phases={"a": [one], "b": [two]})
+    where: dict[str, Any] = {"warehouse": tmp_path / "lake", "settings": replace(QUICK, busy_seconds=30)}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(assay.run_workflow, flow, **where)
+        assert began.wait(30)
+        again = pool.submit(assay.resume_workflow, flow, **where)
+        # It has read the record by then, or does so later: then there is nothing to see.
+        wait([again], timeout=1)
+        go.set()
+        assert (first.result().ok, again.result().ok) == (False, True)
+    assert calls == ["one", "two", "two"]
+
+
+def test_a_task_that_goes_to_another_folder_takes_nobody_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver("orders", tmp_path, 1)
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    @task()
+    def goes() -> None:
+        os.chdir("else")
+
+    flow = Workflow("nightly", phases={"before": [goes], "load": [pipeline("orders", tmp_path)]})
+    assert assay.run_workflow(flow, warehouse="lake", settings=QUICK).ok
+    assert [run.pipeline for run in assay.history(tmp_path / "lake")] == ["orders", "nightly"]
+    assert not (tmp_path / "else" / "lake").exists()
 
 
 @pytest.mark.row("001-17")
@@ -297,6 +408,9 @@ def some() -> None:
             lambda: Workflow("a", phases={"b": [WHOLE, part("gold", WHOLE, layers=["gold"])]}),
             "orders and gold in phase 'b' both run the pipeline orders",
         ),
+        (lambda: Workflow("orders", phases={"b": [part("gold", WHOLE, layers=["gold"])]}), "'orders' is the name of a"),
+        (lambda: task()(partial(some)), "a partial has no name. Write `def` around it"),
+        (lambda: assay.table()(partial(some)), "stands above a function, after which the table is called"),
         (lambda: part("gold", WHOLE), "chooses nothing"),
         (lambda: part("gold", WHOLE, layers=["glod"]), "orders has no layer 'glod'. Did you mean 'gold'?"),
         (lambda: part("gold", WHOLE, select=["+gold_order"]), "no table '\\+gold_order'. Did you mean 'gold_orders'?"),

@@ -81,13 +81,13 @@ def test_equal_content_is_no_news_and_another_takes_its_place(orders: Orders) ->
     assert orders.query("from bronze.order") == stands
     # Whichever library the same rows are of.
     assert orders.run(frame.to_arrow()).state == "unchanged"
-    assert orders.calls == 2
     other = orders.run(frame.lazy().filter(pl.col("id") == 2))
     assert other.nodes["orders"].reason == "orders has new content"
     assert orders.query("from bronze.order") == stands[1:]
     assert orders.query("select name, row_count from meta.slice") == [("orders", 1)]
+    asked = orders.calls
     assert orders.run(None, backfill=True).ok
-    assert orders.calls == 3
+    assert orders.calls == asked
 
 
 def test_a_row_of_a_frame_is_rejected_and_kept_as_any_other(orders: Orders) -> None:

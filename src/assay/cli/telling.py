@@ -42,7 +42,7 @@ class Telling:
     settled: bool = False
     """Whether what the command was to do is done: a signal that comes later changes nothing any more."""
 
-    def fail(self, error: Exception) -> int:
+    def fail(self, error: BaseException) -> int:
         """Tell what ended the command, and return its exit code."""
         if self.signal:
             # Libraries have errors of their own for what a signal breaks off.

@@ -49,6 +49,17 @@ def path_of(function: str, path: Any) -> str:
     return text
 
 
+def name_of(function: Any, what: str) -> str:
+    """Return the name of a function, after which a table or task is called; raises DeclarationError for one without."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        raise DeclarationError(
+            f"@{what}() stands above a function, after which the {what} is called; {shown(function)} has no name. "
+            "Write `def` around it."
+        )
+    return name
+
+
 def shown(value: Any) -> str:
     """Return a value as people write it, or what it is: where it lies in memory helps nobody."""
     if value is None or isinstance(value, str | bytes | int | float):

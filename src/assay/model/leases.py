@@ -14,9 +14,12 @@ class Leases(Protocol):
     def begin(self, pipeline: str, plan: Mapping[str, Any], *, patience: float) -> RunHandle:
         """Register a run and take the pipeline's lease; wait `patience` seconds where another run holds it."""
 
-    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
+    def reopen(
+        self, pipeline: str, run: int, keep: Collection[str], *, forget: Collection[str] = (), patience: float
+    ) -> RunHandle:
         """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep.
 
+        Of the steps to forget its record says nothing any more.
         Raises LeaseError where another run is at work, UsageError where the run has been resumed by another.
         """
 

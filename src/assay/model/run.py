@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from assay.model.check import Verdict
@@ -65,6 +65,18 @@ class RunOptions:
     def selections(self) -> tuple[Selection, ...]:
         """The tables that were asked for."""
         return tuple(Selection.of(text) for text in self.select)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as plain data."""
+        return {n: value.isoformat() if isinstance(value, dt.date) else value for n, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> RunOptions:
+        """Rebuild them from `to_json`; what an older run did not record was not asked of it."""
+        dates = {name: dt.date.fromisoformat(body[name]) for name in ("as_of", "date") if body.get(name)}
+        lists = {name: tuple(body.get(name, ())) for name in ("select", "layers")}
+        mended = tuple(Mended.from_json(each) for each in body.get("mended", ()))
+        return cls(**{**body, **dates, **lists, "mended": mended})
 
 
 @dataclass(frozen=True, slots=True)

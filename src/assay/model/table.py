@@ -12,7 +12,7 @@ import narwhals as nw
 
 from assay.model.check import Check, CrossCheck, OwnCheck, RowCheck
 from assay.model.errors import DeclarationError
-from assay.model.given import listed, shown
+from assay.model.given import listed, name_of, shown
 from assay.model.rows import Grain, Groups, Same
 from assay.model.source import POSITION
 from assay.model.write import Keep, Overwrite, Write
@@ -136,17 +136,18 @@ def table(
         raise DeclarationError("Write @table() with its parentheses.")
 
     def declare(function: Callable[..., Any]) -> Table:
-        _check_kinds(function.__name__, {"write": write, "keep": keep, "rows": rows, "checks": checks})
+        name = name_of(function, "table")
+        _check_kinds(name, {"write": write, "keep": keep, "rows": rows, "checks": checks})
         return Table(
-            name=function.__name__,
+            name=name,
             function=function,
             inputs=_inputs_of(function),
             rows=rows or Same(),
             write=write or Overwrite(),
-            key=_names(function.__name__, "key", key),
+            key=_names(name, "key", key),
             keep=keep,
             checks=tuple(checks),
-            partition_by=_names(function.__name__, "partition_by", partition_by),
+            partition_by=_names(name, "partition_by", partition_by),
         )
 
     return declare
@@ -158,8 +159,9 @@ def view(function: None = None, /, *, rows: Grain | None = None) -> Callable[[Ca
         raise DeclarationError("Write @view() with its parentheses.")
 
     def declare(function: Callable[..., Any]) -> View:
-        _check_kinds(function.__name__, {"rows": rows})
-        return View(function.__name__, function, _inputs_of(function), rows or Same())
+        name = name_of(function, "view")
+        _check_kinds(name, {"rows": rows})
+        return View(name, function, _inputs_of(function), rows or Same())
 
     return declare
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, assert_never
 
 from assay.model.errors import DeclarationError, near_miss
-from assay.model.given import listed, shown
+from assay.model.given import listed, name_of, shown
 from assay.model.pipeline import Pipeline
 from assay.model.selection import Selection
 
@@ -74,7 +74,7 @@ def task(function: None = None, /, *, retries: int = 0, retry_seconds: float = 1
         raise DeclarationError("Write @task() with its parentheses.")
 
     def declare(function: Callable[..., Any]) -> Task:
-        name = function.__name__
+        name = name_of(function, "task")
         if unknown := [each for each in inspect.signature(function).parameters if each != _RUN]:
             raise DeclarationError(
                 f"{name}: a task has one parameter, {_RUN!r}, or none; it knows no {unknown[0]!r}. What earlier tasks "
@@ -208,6 +208,12 @@ def _check_names(workflow: Workflow) -> None:
                 f"The workflow {workflow.name}: {unit.name!r} {what}; part(...) and @task() name more."
             )
         known[unit.name] = unit
+    for pipeline in _pipelines(workflow):
+        if known.get(pipeline.name, pipeline) is not pipeline:
+            raise DeclarationError(
+                f"The workflow {workflow.name}: {pipeline.name!r} is the name of a pipeline in it, and of something "
+                "else; runs are recorded by it. Name that otherwise."
+            )
 
 
 def _check_apart(workflow: str, phase: str, units: Sequence[Unit]) -> None:

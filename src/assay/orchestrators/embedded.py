@@ -94,7 +94,8 @@ class Embedded:
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, pipeline, traced, state, staged, self.warehouse, self.settings)
         self.warehouse.make_room(shapes(pipeline, traced))
-        handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, patience=self.settings.patience)
+        patience = self.settings.patience
+        handle = self.warehouse.reopen(pipeline.name, run.id, found.datasets, forget=found.to_do, patience=patience)
         work = Work(pipeline, traced, found.plan, handle, self.engine, self.warehouse, self.settings, self.lanes)
         return self._begun(work, began, lambda: found.plan, found.kept)
 

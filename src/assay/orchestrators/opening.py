@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from assay import assembly
 from assay.loading import find_unit
 from assay.model.errors import UsageError, near_miss
-from assay.model.given import listed
+from assay.model.given import check_flags, listed
+from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions
 from assay.model.secrets import without_secrets
-from assay.model.workflow import Unit
+from assay.model.workflow import Part, Task, Unit, Workflow
 from assay.orchestrators.apart import Apart
 from assay.settings import Settings
 
@@ -33,6 +34,11 @@ OPTIONS: Mapping[str, Any] = {
     "redo": bool,
 }
 """What a run of a pipeline can be asked by an orchestrator's parameters, and of which type each is."""
+PLACES: Mapping[str, Any] = {"warehouse": str, "sources": dict[str, str]}
+"""Where it publishes, and what it reads instead of what is declared."""
+_CHOICE = ("select", "layers")
+"""What a part of a pipeline says itself."""
+_OF_ANY = ("as_of", "full")
 _MAIN = "__main__"
 
 
@@ -53,17 +59,32 @@ def reference_to(unit: Unit) -> str | None:
     return None
 
 
-def options_of(asked: Mapping[str, Any], today: dt.date) -> RunOptions:
+def options_for(unit: Unit) -> dict[str, Any]:
+    """Return what a run of this can be asked, and of which type each is: as embedded, so here."""
+    match unit:
+        case Pipeline():
+            return dict(OPTIONS)
+        case Part():
+            return {name: kind for name, kind in OPTIONS.items() if name not in _CHOICE}
+        case Workflow() | Task():
+            return {name: OPTIONS[name] for name in _OF_ANY}
+        case _:
+            assert_never(unit)
+
+
+def options_of(asked: Mapping[str, Any], today: dt.date, unit: Unit | None = None) -> RunOptions:
     """Return the options that an orchestrator's parameters stand for; those that are None were not asked for.
 
-    Raises UsageError that names one which no run has.
+    Raises UsageError that names one which no run has, or none of this unit.
     """
     given = {name: value for name, value in asked.items() if value is not None}
-    for name in given:
-        if name not in OPTIONS:
-            raise UsageError(
-                f"A run has no parameter {name!r}.{near_miss(name, OPTIONS)} It has: {', '.join(OPTIONS)}."
-            )
+    known = OPTIONS if unit is None else options_for(unit)
+    for name, value in given.items():
+        if name not in known:
+            what = "A run" if unit is None else f"A run of {unit.name}"
+            raise UsageError(f"{what} has no parameter {name!r}.{near_miss(name, known)} It has: {', '.join(known)}.")
+        if known[name] is bool:
+            check_flags("A run", **{name: value})
     given |= {name: _date(name, given[name]) for name in ("as_of", "date") if name in given}
     given |= {name: listed("A run", name, given[name]) for name in ("select", "layers") if name in given}
     dated = "as_of" in given
@@ -100,6 +121,12 @@ def check_password(location: str | None) -> None:
             f"{without_secrets(location)}: an orchestrator keeps its parameters where others read them. Leave the "
             "password to the variable ASSAY_WAREHOUSE, or to PostgreSQL's own password file."
         )
+
+
+def check_passwords(sources: Any) -> None:
+    """Raise UsageError for sources with an address that has a password in it."""
+    for path in sources.values() if isinstance(sources, Mapping) else ():
+        check_password(str(path))
 
 
 @contextmanager

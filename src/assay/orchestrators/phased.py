@@ -21,7 +21,7 @@ from assay.model.run import RunHandle, RunOptions, RunResult
 from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow, kind_of, pipeline_of
 from assay.orchestrators.heartbeat import heartbeat
 from assay.orchestrators.records import record_begun_for
-from assay.orchestrators.units import Units
+from assay.orchestrators.units import Units, chosen
 from assay.settings import Settings
 
 _UNDONE = ("failed", "staged")
@@ -64,6 +64,8 @@ class Phased:
         newest = record_begun_for(self.warehouse, workflow.name, origin) if origin else None
         if newest is not None and newest.state in _UNDONE:
             return self.resume(workflow)
+        if newest is not None and newest.plan["phases"] == workflow.shape:
+            return recorded_result(workflow, newest)
         self.warehouse.make_room(())
         handle = self.warehouse.begin(
             workflow.name, plan_of(workflow, options, origin), patience=self.settings.patience
@@ -76,11 +78,18 @@ class Phased:
         Raises UsageError where there is no such run, or the workflow has other phases now.
         """
         run = _resumable(workflow, self.warehouse.newest(workflow.name))
-        done = {name: unit for name, unit in run.units.items() if unit.status == "done"}
-        as_of = dt.date.fromisoformat(run.plan["as_of"])
-        options = RunOptions(as_of=as_of, **run.plan["options"])
+        options = _asked(run)
         handle = self.warehouse.reopen(workflow.name, run.id, frozenset(), patience=self.settings.patience)
+        # Who had the lease until now may have done more.
+        run = self.warehouse.newest(workflow.name) or run
+        done = {name: unit for name, unit in run.units.items() if self._is_done(workflow.units[name], unit)}
         return self._begun(Course(workflow, handle, options, self.warehouse, self.settings, again=True, ended=done))
+
+    def _is_done(self, unit: Unit, ended: UnitRun) -> bool:
+        """Return whether a step ended well, and what it published was not undone since."""
+        if ended.status != "done" or not isinstance(unit, Pipeline | Part) or ended.run is None:
+            return ended.status == "done"
+        return self.warehouse.outcome(ended.run) in ("published", "unchanged")
 
     def _begun(self, course: Course) -> WorkflowResult:
         """Carry out a run that has its lease; however it ends, the next need not wait for that."""
@@ -146,7 +155,7 @@ class Phased:
         try:
             self.units.check()
             done = self._done(course, unit, returned)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             done = UnitRun(unit.name, kind_of(unit), "failed", error=describe(error), attempts=1)
         # The clock may have been set meanwhile.
         return replace(done, started_at=started, ended_at=started + dt.timedelta(seconds=time.monotonic() - began))
@@ -159,25 +168,26 @@ class Phased:
             case Workflow():
                 return _ended_as(unit, self.units.workflow(unit, lambda: self._workflow(course, unit)))
             case Pipeline() | Part():
-                again = self._failed_since(course, pipeline_of(unit).name)
+                _, options = chosen(unit, course.options)
+                again = self._failed_since(course, pipeline_of(unit).name, options)
                 return _ended_as(unit, self.units.pipeline(unit, course.options, again))
             case _:
                 assert_never(unit)
 
     def _workflow(self, course: Course, workflow: Workflow) -> WorkflowResult:
-        if self._failed_since(course, workflow.name):
+        if self._failed_since(course, workflow.name, course.options):
             return self.resume(workflow)
         return self.run(workflow, course.options)
 
-    def _failed_since(self, course: Course, name: str) -> bool:
+    def _failed_since(self, course: Course, name: str, options: RunOptions) -> bool:
         """Return whether the newest run of this name failed, or was killed, in this very run of the workflow.
 
-        One that had no plan yet has nothing to go on with.
+        One that had no plan yet has nothing to go on with; one that was asked something else is not of this workflow.
         """
         newest = self.warehouse.newest(name) if course.again else None
         if newest is None or newest.id < course.handle.id:
             return False
-        return newest.is_planned and newest.state in _UNDONE
+        return newest.is_planned and newest.state in _UNDONE and _asked(newest) == options
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
@@ -220,8 +230,8 @@ def _phases(workflow: Workflow, ended: Mapping[str, UnitRun]) -> dict[str, tuple
 
 def plan_of(workflow: Workflow, options: RunOptions, origin: str) -> dict[str, Any]:
     """Return what a run of a workflow records of what it is to do."""
-    asked = {"dated": options.dated, "full": options.full}
-    return {"as_of": options.as_of.isoformat(), "options": asked, "phases": workflow.shape, "origin": origin}
+    asked = {"options": options.to_json(), "phases": workflow.shape, "origin": origin}
+    return {"as_of": options.as_of.isoformat(), **asked}
 
 
 def result_of(
@@ -238,6 +248,11 @@ def result_of(
 def _result(course: Course, began: float) -> WorkflowResult:
     about = course.workflow, course.handle.id, course.options.as_of
     return result_of(*about, course.ended, time.monotonic() - began)
+
+
+def _asked(run: RecordedRun) -> RunOptions:
+    """Return what was asked of a run."""
+    return RunOptions.from_json({"as_of": run.plan["as_of"], **run.plan["options"]})
 
 
 def _resumable(workflow: Workflow, run: RecordedRun | None) -> RecordedRun:

@@ -21,6 +21,7 @@ from assay.runtime.planning.learning import learn
 from assay.runtime.planning.modelling import with_models
 from assay.runtime.planning.record import from_record, published, to_record
 from assay.runtime.planning.shape import shapes
+from assay.runtime.planning.steps import left_to_tables
 from assay.runtime.resume import resumable, resumption
 from assay.runtime.tracing.trace import Traced
 from assay.runtime.work import Work
@@ -50,7 +51,7 @@ class Recalling:
         state, staged = self.warehouse.state(), self.warehouse.manifests(run.id)
         found = resumption(run, known, traced, state, staged, self.warehouse, self.settings)
         self.warehouse.make_room(shapes(known, traced))
-        handle = self.warehouse.reopen(known.name, run.id, found.datasets, patience=0)
+        handle = self.warehouse.reopen(known.name, run.id, found.datasets, forget=found.to_do, patience=0)
         origin = {"origin": run.plan.get("origin", "")}
         with failing_with(self.warehouse, handle, known.name):
             self.warehouse.record_plan(handle, to_record(known, found.plan, traced) | origin)
@@ -116,7 +117,7 @@ def nodes_of(work: Work, recorded: RecordedRun) -> dict[str, NodeRun]:
         elif stopped:
             nodes[name] = blocked(work, name, stopped[0])
         elif name in work.pipeline.views:
-            nodes[name] = NodeRun(name, "skipped", "computed by the first table that needs it")
+            nodes[name] = left_to_tables(name)
         else:
             nodes[name] = NodeRun(name, "failed", step.reason, error="it was not done")
     return nodes

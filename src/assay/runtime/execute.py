@@ -17,7 +17,7 @@ from assay.runtime.computing.stage import stage_table, stage_view
 from assay.runtime.extracting.extract import extract
 from assay.runtime.planning.databases import reads_database
 from assay.runtime.planning.plan import Plan
-from assay.runtime.planning.steps import NOT_SELECTED
+from assay.runtime.planning.steps import NOT_SELECTED, left_to_tables
 from assay.runtime.retrying import tried
 from assay.runtime.work import Work
 
@@ -32,7 +32,7 @@ def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
     if step.action == "skip":
         return skipped(work.pipeline, work.plan, name)
     if step.action == "maybe" and name in work.pipeline.views:
-        return NodeRun(name, "skipped", "computed by the first table that needs it")
+        return left_to_tables(name)
     started, began = dt.datetime.now(dt.UTC), time.monotonic()
     retried: list[str] = []
     try:

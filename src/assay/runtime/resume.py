@@ -25,6 +25,7 @@ from assay.model.table import Table
 from assay.runtime.planning.databases import plan_sources
 from assay.runtime.planning.plan import Plan
 from assay.runtime.planning.record import from_record, published
+from assay.runtime.planning.steps import left_to_tables
 from assay.runtime.publishing.gate import faults, stops
 from assay.runtime.tracing.trace import Traced
 from assay.settings import Settings
@@ -42,6 +43,11 @@ class Resumption:
     datasets: frozenset[str]
     """What stands of what it staged."""
 
+    @property
+    def to_do(self) -> frozenset[str]:
+        """The steps of which nothing stands: what they recorded is true no longer."""
+        return frozenset(self.plan.steps) - self.kept.keys()
+
 
 def resumable(pipeline: Pipeline, run: RecordedRun | None) -> RecordedRun:
     """Return the newest run of a pipeline if it can be resumed; raises UsageError where it has nothing left to do."""
@@ -51,6 +57,8 @@ def resumable(pipeline: Pipeline, run: RecordedRun | None) -> RecordedRun:
         raise UsageError(f"Run {run.id}, the newest of {pipeline.name}, is {run.state}; there is nothing to resume.")
     if not run.is_planned:
         raise UsageError(f"Run {run.id} has no plan: it failed, or is at work, before it. Run {pipeline.name} again.")
+    if "paths" not in run.plan:
+        raise UsageError(f"Run {run.id}, the newest called {pipeline.name}, is one of a workflow: resume that.")
     if missing := set(run.plan["paths"]) - set(pipeline.sources):
         raise _refused(run, f"{sorted(missing)[0]} is no source of {pipeline.name} any more")
     return run
@@ -74,7 +82,7 @@ def resumption(
     for name in (name for name in plan.steps if name in planned):
         if any(read in planned and read not in kept for read in pipeline.reads_of(name)):
             continue
-        node = _done(run, name, pipeline, settings)
+        node = _done(run, name, pipeline, settings) or _left(run, name, pipeline, plan, traced)
         staged = {name: manifests[name] for name in _datasets(pipeline, name) if name in manifests}
         shows = name in pipeline.models and not pipeline.models[name].has_rows
         if node is None or not (shows or _stands(node, staged, warehouse)):
@@ -100,10 +108,18 @@ def _done(run: RecordedRun, name: str, pipeline: Pipeline, settings: Settings) -
     return None if wrong else node
 
 
+def _left(run: RecordedRun, name: str, pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> NodeRun | None:
+    """Return that a view was left to the tables that need it, where it is what it was: none of them records it."""
+    if name not in pipeline.views or plan.steps[name].action != "maybe":
+        return None
+    was_left = run.nodes.get(name, {}).get("status", "skipped") == "skipped"
+    return left_to_tables(name) if was_left and run.plan["fingerprints"][name] == traced[name].fingerprint else None
+
+
 def _stands(node: NodeRun, staged: Mapping[str, Manifest], warehouse: Warehouse) -> bool:
     """Return whether all that a node staged is as it was written: a crash of the machine may have cut a file off."""
     if not staged:
-        return node.status == "unchanged"
+        return node.status in ("unchanged", "skipped")
     return not warehouse.damaged(file for manifest in staged.values() for file in (*manifest.added, *manifest.delta))
 
 

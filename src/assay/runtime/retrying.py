@@ -25,8 +25,13 @@ def tried(
     After an error that `may_pass` it is called again in so many seconds, as often as there are retries; the error is
     added to `retried`.
     """
+
+    def passes(error: BaseException) -> bool:
+        # Who leaves by sys.exit, or is interrupted, is not called again.
+        return isinstance(error, Exception) and may_pass(error)
+
     attempts = stamina.retry_context(
-        on=may_pass,
+        on=passes,
         attempts=retries + 1,
         timeout=None,
         wait_initial=seconds,

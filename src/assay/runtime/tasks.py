@@ -23,7 +23,8 @@ def carry_out(task: Task, run: TaskRun, *, goes_on: Callable[[], bool]) -> UnitR
             may_pass=lambda _: goes_on(),
             retried=retried,
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # Who leaves in the middle has not done it, whatever code is left behind.
         return _record(task, retried, status="failed", error=describe(error))
     return _record(task, retried, status="done", value=value)
 
@@ -35,7 +36,7 @@ def _record(task: Task, retried: list[str], **ended: Any) -> UnitRun:
 def _plain(task: Task, value: Any) -> Any:
     """Return a value as it is recorded; raises TableError for one that cannot be."""
     try:
-        return json.loads(json.dumps(value))
+        return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError):
         raise TableError(
             f"{task.name} returned a {type(value).__name__}, which cannot be recorded; return what JSON has a word for."

@@ -17,7 +17,7 @@ from assay.model.past import PastRun, RecordedRun, Undone
 from assay.model.published import Life, Rows, State
 from assay.model.run import NodeRun, RunHandle, RunResult, RunState
 from assay.warehouses import lease, publishing, reading, undoing
-from assay.warehouses.control import MANIFESTS, RUNS
+from assay.warehouses.control import MANIFESTS, NODES, RUNS
 from assay.warehouses.leased import LeasedRuns
 from assay.warehouses.serial import manifest_to_json
 from assay.warehouses.written import WrittenFiles
@@ -58,10 +58,18 @@ class RunRecords(WrittenFiles, LeasedRuns):
         with self._reading() as connection:
             return lease.held(connection, pipeline, run)
 
-    def reopen(self, pipeline: str, run: int, keep: Collection[str], *, patience: float) -> RunHandle:
-        """Take the lease for a run that failed, and forget what it staged for other datasets than those to keep."""
-        seconds = self._lease_seconds
-        handle = self._leased(pipeline, lambda connection: _retake(connection, pipeline, run, keep, seconds), patience)
+    def reopen(
+        self, pipeline: str, run: int, keep: Collection[str], *, forget: Collection[str] = (), patience: float
+    ) -> RunHandle:
+        """Take the lease for a run that failed, with what it staged for datasets to keep, without steps to forget."""
+
+        def take(connection: Connection) -> RunHandle | None:
+            handle = lease.retake(connection, pipeline, run, self._lease_seconds)
+            if handle is not None:
+                _forget(connection, run, keep, forget)
+            return handle
+
+        handle = self._leased(pipeline, take, patience)
         self._staged.clear()
         return handle
 
@@ -161,10 +169,7 @@ class RunRecords(WrittenFiles, LeasedRuns):
             return reading.read_control(connection)
 
 
-def _retake(connection: Connection, pipeline: str, run: int, keep: Collection[str], seconds: float) -> RunHandle | None:
-    """Take the lease for a run that failed, and forget what it staged but for what is to be kept."""
-    handle = lease.retake(connection, pipeline, run, seconds)
-    if handle is not None:
-        stale = (MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)
-        connection.execute(MANIFESTS.delete().where(stale))
-    return handle
+def _forget(connection: Connection, run: int, keep: Collection[str], steps: Collection[str]) -> None:
+    """Forget what a run staged but for what is to be kept, and what steps say that they did."""
+    connection.execute(MANIFESTS.delete().where((MANIFESTS.c.run == run) & MANIFESTS.c.dataset.not_in(keep)))
+    connection.execute(NODES.delete().where((NODES.c.run == run) & NODES.c.node.in_(steps)))

@@ -10,7 +10,8 @@ from airflow.sdk import Param
 
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions
-from assay.orchestrators.opening import check_password, options_of
+from assay.model.workflow import Part, Unit
+from assay.orchestrators.opening import check_passwords, options_of
 
 SOURCES = "sources"
 
@@ -25,8 +26,7 @@ def params_of_workflow() -> dict[str, Any]:
 
 def params_of(pipeline: Pipeline, sources: Mapping[str, str]) -> dict[str, Any]:
     """Return what can be asked of a pipeline's run; raises UsageError for an address with a password."""
-    for path in sources.values():
-        check_password(path)
+    check_passwords(sources)
     return params_of_workflow() | {
         "select": _some([*pipeline.nodes, *pipeline.mirrors], "Tables to compute, as name, +name or name+."),
         "layers": _some(pipeline.layers, "Layers to compute."),
@@ -42,10 +42,11 @@ def params_of(pipeline: Pipeline, sources: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def options_in(context: Mapping[str, Any], fixed: Mapping[str, Any]) -> RunOptions:
-    """Return what was asked of a DAG run, and what always is; raises UsageError for what no run can be asked."""
-    asked = {name: value for name, value in context["params"].items() if name != SOURCES}
-    return options_of({**asked, **fixed}, _day(context))
+def options_in(context: Mapping[str, Any], unit: Unit) -> RunOptions:
+    """Return what was asked of a DAG run of this unit; raises UsageError for what it cannot be asked."""
+    reads = isinstance(unit, Pipeline | Part)
+    asked = {name: value for name, value in context["params"].items() if not (reads and name == SOURCES)}
+    return options_of(asked, _day(context), unit)
 
 
 def _day(context: Mapping[str, Any]) -> dt.date:

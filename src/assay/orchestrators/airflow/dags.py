@@ -14,13 +14,13 @@ from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
 from assay.model.workflow import Part, Task, Unit, Workflow
 from assay.orchestrators.airflow.alerts import Callback, when_a_run_is_given_up, when_a_task_fails, when_late
-from assay.orchestrators.airflow.asking import params_of, params_of_workflow
+from assay.orchestrators.airflow.asking import SOURCES, params_of, params_of_workflow
 from assay.orchestrators.airflow.phases import add_workflow
 from assay.orchestrators.airflow.pipelines import PipelineTasks
 from assay.orchestrators.airflow.site import Site, site_of
 from assay.orchestrators.airflow.tasks import add_pipeline, as_function
 from assay.orchestrators.airflow.workflows import WorkflowTasks
-from assay.orchestrators.opening import unit_of
+from assay.orchestrators.opening import options_for, unit_of
 
 _START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
@@ -121,13 +121,10 @@ def _params(unit: Unit, sources: Mapping[str, str]) -> dict[str, Any]:
         case Pipeline():
             return params_of(unit, sources)
         case Part(pipeline=pipeline):
-            return {name: each for name, each in params_of(pipeline, sources).items() if name not in _CHOICE}
+            known = {*options_for(unit), SOURCES}
+            return {name: each for name, each in params_of(pipeline, sources).items() if name in known}
         case _:
             return params_of_workflow()
-
-
-_CHOICE = ("select", "layers")
-"""What a part of a pipeline says itself."""
 
 
 def _add(unit: Unit, site: Site) -> None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from typing import assert_never
 
+from assay.model.errors import DeclarationError
 from assay.model.pipeline import Pipeline
 from assay.model.workflow import Part, Task, Unit, Workflow
 from assay.orchestrators.airflow.pipelines import PipelineTasks
 from assay.orchestrators.airflow.tasks import Ends, add_pipeline, group_of, quiet, task_of
 from assay.orchestrators.airflow.workflows import WorkflowTasks
 
+_OWN = ("begin", "end")
+
 
 def add_workflow(doing: WorkflowTasks, trigger_rule: str = "all_success") -> Ends:
     """Add the tasks of a workflow to the DAG or group that is open: `begin`, its phases one after the other, `end`."""
+    for name in (*doing.workflow.phases, *doing.workflow.units):
+        if name in _OWN:
+            raise DeclarationError(
+                f"{doing.workflow.name}: a DAG has a task {name!r} of its own; name the step {name!r} otherwise."
+            )
     begin = task_of(doing, "begin", doing.begin, trigger_rule=trigger_rule)
     end = task_of(doing, "end", doing.end, **quiet(doing.within is not None))
     before = [Ends(begin, begin)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,8 @@ from assay.orchestrators.airflow.failing import LOG, told
 from assay.orchestrators.airflow.site import Site
 from assay.orchestrators.airflow.workflows import WorkflowTasks
 from assay.orchestrators.apart import Apart
-from assay.orchestrators.opening import parts
+from assay.orchestrators.opening import check_passwords, parts
+from assay.orchestrators.units import chosen
 
 _AT = "at"
 """When it began, beside its ticket."""
@@ -52,21 +53,17 @@ class PipelineTasks:
     @property
     def chosen(self) -> RunOptions | None:
         """What a part of a pipeline chooses; None for all of it."""
-        if not isinstance(self.unit, Part):
-            return None
-        return RunOptions(dt.date.min, layers=self.unit.layers, select=self.unit.select)
-
-    @property
-    def _fixed(self) -> Mapping[str, Any]:
-        """What is always asked of it: of a part of a pipeline, its layers and tables."""
-        return {"layers": self.chosen.layers, "select": self.chosen.select} if self.chosen else {}
+        return chosen(self.unit, RunOptions(dt.date.min))[1] if isinstance(self.unit, Part) else None
 
     def begin(self, **context: Any) -> dict[str, Any]:
         """Plan the run, or go on with the one that was begun for this DAG run; return its ticket."""
         with self._failing(context), self._parts(context) as apart:
+            asked = options_in(context, self.within.whole if self.within else self.unit)
             given = context["params"].get(SOURCES)
-            pipeline = reading(self.pipeline, given, self.site.folder)
-            ticket = apart.begin(pipeline, options_in(context, self._fixed), origin_in(context, self.prefix))
+            check_passwords(given)
+            declared, options = chosen(self.unit, asked)
+            pipeline = reading(declared, given, self.site.folder)
+            ticket = apart.begin(pipeline, options, origin_in(context, self.prefix))
         LOG.info("%s: %s", self.pipeline.name, f"run {ticket.run}" if ticket.run else "there is nothing to do")
         return {**ticket.to_json(), _AT: dt.datetime.now(dt.UTC).isoformat()}
 

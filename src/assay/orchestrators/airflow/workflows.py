@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from assay import assembly
+from assay.model.errors import describe
 from assay.model.outcome import UnitRun
 from assay.model.workflow import Task, TaskRun, Workflow
 from assay.orchestrators.airflow.asking import options_in
@@ -31,6 +32,11 @@ class WorkflowTasks:
     """The workflow of which this is a step."""
 
     @property
+    def whole(self) -> Workflow:
+        """What the DAG runs."""
+        return self.within.whole if self.within else self.workflow
+
+    @property
     def prefix(self) -> str:
         """What the names of its own tasks begin with."""
         return f"{self.workflow.name}." if self.within else ""
@@ -38,7 +44,7 @@ class WorkflowTasks:
     def begin(self, **context: Any) -> dict[str, Any]:
         """Begin the run, or go on with the one that was begun for this DAG run; return its ticket."""
         with told():
-            ticket = self._phased.begin(self.workflow, options_in(context, {}), origin_in(context, self.prefix))
+            ticket = self._phased.begin(self.workflow, options_in(context, self.whole), origin_in(context, self.prefix))
         LOG.info("%s: run %s", self.workflow.name, ticket.run)
         return ticket.to_json()
 
@@ -48,14 +54,21 @@ class WorkflowTasks:
         assert isinstance(unit, Task), "it was added as one"
         with told():
             before = self._phased.units(ticket_in(context, self.prefix))
-            as_of = options_in(context, {}).as_of
+            as_of = options_in(context, self.whole).as_of
             place = assembly.located(self.site.settings, self.site.location)
             run = TaskRun(self.workflow.name, as_of, place, self._returned(before, task))
             started = dt.datetime.now(dt.UTC)
-            with self.attending(context):
-                done = carry_out(replace(unit, retries=0), run, goes_on=lambda: True)
             tries = context["ti"].try_number
-            done = replace(done, attempts=tries, retried=_retried(before.get(task), tries), started_at=started)
+            told_before = {"attempts": tries, "retried": _retried(before.get(task), tries), "started_at": started}
+            try:
+                with self.attending(context):
+                    done = carry_out(replace(unit, retries=0), run, goes_on=lambda: True)
+            except BaseException as error:
+                # Airflow ends what takes too long by an error of its own.
+                failed = UnitRun(task, "task", "failed", error=describe(error))
+                self.record(context, replace(failed, **told_before))
+                raise
+            done = replace(done, **told_before)
             self.record(context, done)
         if done.status == "failed":
             raise AirflowException(f"{task}: {done.error}")

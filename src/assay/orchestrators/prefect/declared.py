@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from assay.model.errors import SettingsError, near_miss
+from assay.model.errors import DeclarationError, SettingsError, UsageError, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.secrets import without_secrets
 from assay.model.workflow import Part, Unit, Workflow, pipeline_of
-from assay.orchestrators.opening import unit_of
+from assay.orchestrators.opening import PLACES, options_of, unit_of
 from assay.settings import Settings
 
 
@@ -57,6 +59,7 @@ class Deployment:
         return bool(self.spread or self.elsewhere)
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _KINDS = {str: "a text", int: "a whole number", dict: "a table", list: "a list"}
 _FIELDS = [each.name for each in fields(Deployment) if each.name != "name"]
 
@@ -92,6 +95,12 @@ def check(deployment: Deployment, known: Mapping[str, Deployment]) -> None:
             raise SettingsError(f"{place}.elsewhere: there is no workflow {name!r} in it.{near_miss(name, elsewhere)}")
         if known[needed].tables_of or known[needed].unit.name != name:
             raise SettingsError(f"{place}.elsewhere: {needed} does not run {name}; see its `run`.")
+    if not deployment.tables_of:
+        try:
+            asked = {name: value for name, value in deployment.parameters.items() if name not in PLACES}
+            options_of(asked, dt.date.min, unit)
+        except (UsageError, DeclarationError) as error:
+            raise SettingsError(f"{place}.parameters: {error}") from None
     for name, value in deployment.parameters.items():
         if without_secrets(str(value)) != str(value):
             raise SettingsError(
@@ -115,6 +124,8 @@ def _pipeline(unit: Unit) -> str | None:
 
 def _deployment(name: str, body: Mapping[str, Any]) -> Deployment:
     place = f"deployments.{name}"
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"deployments: {name!r} is no name: use letters, digits, - and _, and a letter first.")
     for key in body:
         if key not in _FIELDS:
             raise SettingsError(f"{place}: {key!r} is nothing a deployment has.{near_miss(key, _FIELDS)}")

@@ -15,8 +15,8 @@ from assay import assembly
 from assay.model.errors import RunError, SettingsError, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.workflow import Part, Task, TaskRun, Unit, Workflow
-from assay.orchestrators.opening import options_of, unit_of
-from assay.orchestrators.prefect.asking import OPTIONS, PLACES, asking
+from assay.orchestrators.opening import check_passwords, options_of, unit_of
+from assay.orchestrators.prefect.asking import PLACES, asking, options_shown
 from assay.orchestrators.prefect.declared import deployments_of
 from assay.orchestrators.prefect.pipelines import Places, Stepping, Tasks, run_pipeline
 from assay.orchestrators.prefect.spreading import Spread, to_chunk_flow
@@ -88,11 +88,12 @@ def flow_of(unit: Unit, name: str, manner: Manner) -> Any:
 
     def carry_out(**asked: Any) -> Any:
         places = Places(**{place: asked.pop(place) for place in PLACES})
+        check_passwords(places.sources)
         return _carried_out(unit, asked, places, manner)
 
     description = f"Run {unit.name}: publish all of its tables, or nothing."
     return Flow(
-        asking(carry_out, {**OPTIONS, **PLACES}, description),
+        asking(carry_out, {**options_shown(unit), **PLACES}, description),
         name=name,
         description=description,
         task_runner=manner.runner,
@@ -104,7 +105,7 @@ def _carried_out(unit: Unit, asked: Mapping[str, Any], places: Places, manner: M
     """Do what a flow run is for, and return its result as plain data; raises RunError where it did not end well."""
     if flow_run.run_count > _MOST_TIMES:
         raise RunError(f"This flow run was begun {_MOST_TIMES} times and did not complete; start another.")
-    options, origin = options_of(asked, _today()), origin_of(flow_run.id)
+    options, origin = options_of(asked, _today(), unit), origin_of(flow_run.id)
     match unit:
         case Pipeline() | Part():
             result = run_pipeline(unit, options, places, manner.stepping(unit.name), origin)

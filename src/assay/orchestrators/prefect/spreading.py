@@ -32,18 +32,20 @@ class Spread:
     def __call__(self, read: Reading, ticket: Ticket, stages: tuple[Stage, ...]) -> None:
         """Do one generation of steps after the other, each in so many chunks, and leave out what can no longer run."""
         stopped: set[str] = set()
+        opened = _opened(read, ticket)
         for generation in _generations(stages):
             stopped |= {stage.step for stage in generation if stopped & set(stage.after)}
             steps = [stage.step for stage in generation if stage.step not in stopped]
-            self._do(read, ticket, steps)
+            self._do(read, ticket, steps, opened)
             stopped |= self._failed(read, ticket, steps)
 
-    def _do(self, read: Reading, ticket: Ticket, steps: Sequence[str]) -> None:
+    def _do(self, read: Reading, ticket: Ticket, steps: Sequence[str], opened: int) -> None:
         runs = []
         for number in range(min(self.chunks, len(steps))):
             chunk = list(steps[number :: self.chunks])
             asked = {"ticket": ticket.to_json(), "steps": chunk, "warehouse": read.warehouse, "sources": read.sources}
-            key = f"{flow_run.id}/{ticket.run}/{','.join(chunk)}"
+            # What was done before a run was opened again may have to be done again.
+            key = f"{flow_run.id}/{ticket.run}/{opened}/{','.join(chunk)}"
             runs.append(trigger_subflow(self.deployment, asked, key=key))
         try:
             wait_for_flow_runs(runs)
@@ -56,6 +58,14 @@ class Spread:
             done = apart.done(ticket)
         # A view may be left to the first table that needs it.
         return set(steps) - done - set(read.found().views)
+
+
+def _opened(read: Reading, ticket: Ticket) -> int:
+    """Return a number that is another each time a run is opened again; 0 for one that has ended."""
+    with parts(assembly.current_settings(), read.warehouse, attended=True) as apart:
+        if ticket.run is None or apart.warehouse.outcome(ticket.run) != "staged":
+            return 0
+        return apart.warehouse.held(ticket.pipeline, ticket.run).token
 
 
 def to_chunk_flow(unit: Pipeline | Part, name: str, trying: Trying, task_runner: Any) -> Any:

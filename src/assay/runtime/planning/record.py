@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from assay.model.pipeline import Pipeline
 from assay.model.published import State
 from assay.model.run import RunOptions
-from assay.model.source import Mended, slice_from_json, slice_to_json
+from assay.model.source import slice_from_json, slice_to_json
 from assay.runtime.planning.delivery import SourcePlan
 from assay.runtime.planning.plan import Plan, narrowed
 from assay.runtime.planning.steps import Step
@@ -20,7 +18,7 @@ from assay.runtime.tracing.trace import Traced
 def to_record(pipeline: Pipeline, plan: Plan, traced: Mapping[str, Traced]) -> dict[str, Any]:
     """Return a plan as plain data, with the published versions and the functions that it was made for."""
     return plan.to_json() | {
-        "options": _options_to_json(plan.options),
+        "options": plan.options.to_json(),
         "paths": {name: pipeline.sources[name].path for name in plan.sources},
         "sources": {
             name: {
@@ -48,7 +46,7 @@ def published(pipeline: Pipeline, state: State) -> dict[str, int]:
 
 def from_record(record: Mapping[str, Any], pipeline: Pipeline, traced: Mapping[str, Traced], state: State) -> Plan:
     """Return the plan that `to_record` was given, for the same published state, without the frames that it held."""
-    options = _options_from_json(record["options"])
+    options = RunOptions.from_json(record["options"])
     steps = {name: Step(name, step["action"], step["reason"]) for name, step in record["steps"].items()}
     sources = {
         name: SourcePlan(
@@ -65,15 +63,3 @@ def from_record(record: Mapping[str, Any], pipeline: Pipeline, traced: Mapping[s
     chosen = {name for name, step in steps.items() if step.action == "run"}
     periods, _ = narrowed(pipeline, traced, state, options, chosen)
     return Plan(pipeline.name, options, state, steps, sources, periods)
-
-
-def _options_to_json(options: RunOptions) -> dict[str, Any]:
-    found = asdict(options)
-    return {name: value.isoformat() if isinstance(value, dt.date) else value for name, value in found.items()}
-
-
-def _options_from_json(body: Mapping[str, Any]) -> RunOptions:
-    dates = {name: dt.date.fromisoformat(body[name]) for name in ("as_of", "date") if body[name]}
-    lists = {name: tuple(body[name]) for name in ("select", "layers")}
-    mended = tuple(Mended.from_json(each) for each in body["mended"])
-    return RunOptions(**{**body, **dates, **lists, "mended": mended})

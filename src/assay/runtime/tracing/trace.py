@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, assert_never
 
 from assay.model.check import CrossCheck, Reconciles, References, RowCheck, Unique
-from assay.model.errors import DeclarationError, describe, near_miss
+from assay.model.errors import DeclarationError, TableError, describe, near_miss
 from assay.model.pipeline import Pipeline
 from assay.model.place import is_raised_by_own_code, place_of, place_of_function
 from assay.model.ports import Engine, Frame, Session
@@ -70,11 +70,17 @@ def trace(pipeline: Pipeline, engine: Engine) -> Mapping[str, Traced]:
 
 
 def call(node: Node, frames: Mapping[str, Frame], run: Run) -> Any:
-    """Call a node's function with its inputs by parameter."""
+    """Call a node's function with its inputs by parameter; raises TableError where it leaves instead of returning."""
     arguments: dict[str, Any] = dict(frames)
     if node.wants_run:
         arguments[RUN] = run
-    return node.function(**arguments)
+    try:
+        return node.function(**arguments)
+    except SystemExit as error:
+        # It would end the command too, and with the code 0 as if all were well.
+        raise TableError(
+            f"{node.name}: its function called sys.exit({error.code!r}); let it return its rows, or raise an error."
+        ) from error
 
 
 def trace_source(source: Source) -> Traced:
@@ -93,6 +99,8 @@ def _trace_node(node: Node, traced: Mapping[str, Traced], views: Mapping[str, Vi
         columns = session.columns(frame)
     except DeclarationError as error:
         raise DeclarationError(f"{node.name}: {error}") from error
+    except TableError as error:
+        raise DeclarationError(str(error)) from error
     except Exception as error:
         raise DeclarationError(_explain(node, error, traced)) from error
     schema = _schema_of(node, columns)
