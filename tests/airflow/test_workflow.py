@@ -14,6 +14,7 @@ from airflow.sdk import DAG
 
 import assay
 from assay import assembly
+from assay.orchestrators.airflow import to_dag
 from pipelines.table_fleet.generate import locked, make
 from tests.airflow.running import cleared, dag_in, dag_of, run
 from tests.conformance.processes import ROOT
@@ -110,6 +111,50 @@ def test_a_task_that_fails_keeps_later_phases_from_beginning_until_it_is_cleared
     mended = cleared(nightly, failed, "late")
     assert (mended.state, mended.tries["orders.extract_bronze_orders"]) == ("success", 1)
     assert past(lake) == [("nightly", "done"), ("orders", "published"), ("visits", "published")]
+
+
+def test_a_workflow_is_asked_what_it_can_be_asked_embedded(nightly: DAG, tmp_path: Path) -> None:
+    for wrong in ({"select": ["bronze_orders"]}, {"month": "2026-03"}, {"sources": {"rows": "else.csv"}}):
+        assert run(nightly, **wrong).tasks["begin"] == "failed"
+    assert not (tmp_path / "tries").exists()
+
+
+SLOW = """
+    import datetime as dt
+    import sys
+    from threading import Event
+    from assay import Workflow, task
+
+    @task()
+    def slow():
+        Event().wait()
+
+    @task()
+    def leaves():
+        sys.exit(0)
+
+    flow = Workflow("w", phases={{"work": [{name}]}})
+    dag = to_dag(flow, warehouse={lake!r}, retries=0, timeout=dt.timedelta(seconds=2))
+"""
+
+
+@pytest.mark.parametrize(("name", "why"), [("slow", "AirflowTaskTimeout"), ("leaves", "SystemExit: 0")])
+def test_a_task_that_does_not_end_well_leaves_its_reason(dags: Path, tmp_path: Path, name: str, why: str) -> None:
+    lake = tmp_path / "lake"
+    failed = run(dag_of(dags, SLOW.format(name=name, lake=str(lake))))
+    assert (failed.state, failed.tasks[name]) == ("failed", "failed")
+    (past_run,) = assay.history(lake)
+    assert past_run.problems[0].startswith(f"{name} failed: {why}")
+
+
+@pytest.mark.parametrize("name", ["begin", "end"])
+def test_a_step_may_not_be_called_as_what_begins_or_ends_a_dag(name: str) -> None:
+    def function() -> None:
+        """Do nothing."""
+
+    function.__name__ = name
+    with pytest.raises(assay.DeclarationError, match=f"a DAG has a task '{name}' of its own"):
+        to_dag(assay.Workflow("nightly", phases={"work": [assay.task()(function)]}))
 
 
 @pytest.fixture

@@ -105,8 +105,10 @@ def test_what_a_deployment_names_must_be_what_it_needs(body: dict[str, Any], sai
     [
         ('cron = "0 25 * * *"', 'deployments.main: Invalid cron string: "0 25 * * *"'),
         ('cron = "0 0 * * *"\ntimezone = "Mars/Base"', 'deployments.main: Invalid timezone: "Mars/Base"'),
-        ('parameters = { slect = ["gold_day"] }', "deployments.main.parameters: Function expects parameters"),
-        ('parameters = { select = "gold_day" }', "deployments.main.parameters: Flow run received invalid parameters"),
+        ('parameters = { slect = ["gold_day"] }', "deployments.main.parameters: A run of orders has no parameter"),
+        ('parameters = { select = "gold_day" }', "deployments.main.parameters: A run: select= is a list"),
+        ('parameters = { full = "yes" }', "deployments.main.parameters: A run: full= is True or False, not 'yes'."),
+        ("parameters = { as_of = 86400 }", "deployments.main.parameters: as_of: 86400 is no date"),
     ],
 )
 def test_a_schedule_or_parameter_that_is_none_is_refused_before_anything_is_made(
@@ -117,6 +119,12 @@ def test_a_schedule_or_parameter_that_is_none_is_refused_before_anything_is_made
     with pytest.raises(SettingsError) as raised:
         deploy(current_settings())
     assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["night.ly", "a b/c", "__main", "", "1st"])
+def test_a_name_that_no_worker_could_find_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="is no name: use letters, digits, - and _, and a letter first"):
+        deployments_of(Settings(deployments={name: {"run": MAIN}}))
 
 
 def test_a_flow_that_is_not_deployed_is_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

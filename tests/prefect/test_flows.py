@@ -13,6 +13,7 @@ import pytest
 from narwhals import LazyFrame
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import ParameterBindError
 from prefect.task_runners import ProcessPoolTaskRunner
 
 import assay
@@ -20,6 +21,7 @@ from assay import AssayError, Pipeline, TaskRun, Workflow, connect, part, sql, t
 from assay.orchestrators.prefect import Trying, to_flow
 from tests.conformance.processes import seen
 from tests.orchestrators.orders import ROWS, orders
+from tests.prefect.test_parity import run_again
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -150,6 +152,28 @@ def test_a_workflow_is_a_flow_with_flows_beneath_it_and_goes_phase_by_phase(aske
     assert result["phases"]["one"]["units"]["inner"]["status"] == "done"
 
 
+def test_a_workflow_that_is_done_is_told_again_and_not_run_again(asked: dict[str, Any]) -> None:
+    @task()
+    def count() -> None:
+        tried["count"] += 1
+
+    tried: Counter[str] = Counter()
+    flow = to_flow(Workflow("outer", phases={"one": [count], "two": [orders.reading(asked.pop("sources"))]}))
+    state, flow_run = ran(flow, **asked)
+    again = run_again(flow, flow_run)
+    assert (again.is_completed(), again.result()["run"]) == (True, state.result()["run"])
+    assert (tried["count"], len(assay.history(asked["warehouse"]))) == (1, 2)
+
+
+def test_a_workflow_is_asked_what_it_can_be_asked_embedded(asked: dict[str, Any]) -> None:
+    """Its parts say themselves which tables they are about."""
+    read = orders.reading(asked.pop("sources"))
+    with pytest.raises(ParameterBindError):
+        to_flow(Workflow("outer", phases={"one": [read]}))(**asked, select=["gold_day"])
+    with pytest.raises(ParameterBindError):
+        to_flow(part("first", read, layers=["bronze"]))(**asked, layers=["gold"])
+
+
 def test_a_workflow_whose_step_fails_fails_and_begins_nothing_after_it(asked: dict[str, Any]) -> None:
     @task()
     def broken() -> None:
@@ -178,6 +202,9 @@ def test_a_task_alone_is_a_flow_too(asked: dict[str, Any]) -> None:
         ({"warehouse": f"postgresql://me:{HUSHED}@localhost/x"}, "Leave the password to the variable ASSAY_WAREHOUSE"),
         ({"select": ["gold_dy"]}, "gold_dy"),
         ({"sources": {"order": "x.csv"}}, "orders"),
+        ({"sources": {"orders": f"postgresql://me:{HUSHED}@localhost/x"}}, "Leave the password to the variable"),
+        ({"as_of": 86400}, "as_of"),
+        ({"as_of": "86400"}, "as_of"),
     ],
 )
 def test_a_wrong_parameter_fails_the_flow_run_and_is_named(
