@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -272,12 +273,45 @@ def test_what_no_longer_stands_is_done_again_before_anything_is_published(file: 
     (staged,) = (lake / "silver").rglob("*.parquet")
     staged.write_bytes(staged.read_bytes()[:-10])
     # Airflow's way: just what failed is cleared.
-    done(pipeline, lake, ticket, "gold_day")
+    with pytest.raises(assay.RunError, match="gold_day reads silver_order, which is to be done first, or done again"):
+        done(pipeline, lake, ticket, "gold_day")
     failed = ended(pipeline, lake, ticket)
     assert (failed.state, failed.problems[0]) == ("failed", "silver_order failed: it was not done")
     done(pipeline, lake, ticket, *ticket.steps)
     assert ended(pipeline, lake, ticket).state == "published"
     assert seen(lake) == whole(pipeline, tmp_path / "whole")
+
+
+def test_of_a_step_that_is_done_twice_at_once_the_record_is_that_of_the_rows_that_stand(
+    file: Path, tmp_path: Path
+) -> None:
+    """As where an orchestrator takes a process for dead that goes on."""
+    began, go, calls = threading.Event(), threading.Event(), list[int]()
+
+    @assay.table(rows=free("one row of the first who calls, all of the second"))
+    def gold_some(bronze_order: Any) -> Any:
+        if not (rows := bronze_order.collect()).is_empty():
+            calls.append(1)
+            if len(calls) == 1:
+                began.set()
+                go.wait(30)
+                return bronze_order.filter(col("id") == rows["id"][0])
+        return bronze_order
+
+    declared = Pipeline("orders", tables=[orders.tables["bronze_order"], gold_some], sources=orders.sources)
+    pipeline, lake = declared.reading({"orders": str(file)}), tmp_path / "lake"
+    ticket = begun(pipeline, lake)
+    done(pipeline, lake, ticket, "orders", "bronze_order")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(done, pipeline, lake, ticket, "gold_some")
+        assert began.wait(30)
+        assert done(pipeline, lake, ticket, "gold_some") == ["written"]
+        go.set()
+        assert first.result() == ["written"]
+    result = ended(pipeline, lake, ticket)
+    with assay.connect(lake) as reader:
+        assert reader.execute("select count(*) from gold.some").fetchall() == [(3,)]
+    assert (result.state, result.tables["gold_some"].ledger.written) == ("published", 3)
 
 
 def test_a_failed_run_whose_functions_changed_is_not_gone_on_with_but_made_anew(file: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ RunState = Literal["staged", "published", "unchanged", "failed", "undone", "done
 Status = Literal["written", "unchanged", "skipped", "computed", "failed", "blocked"]
 """written: staged with new content. unchanged: equal to what is published, or nothing it reads has changed.
 computed: a view or source was. failed: after its retries. blocked: by something it reads. skipped: not chosen."""
+DONE: tuple[Status, ...] = ("written", "unchanged", "computed")
+"""Of a step that did what it was to do."""
 
 
 @dataclass(frozen=True, slots=True)

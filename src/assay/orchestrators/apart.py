@@ -22,7 +22,7 @@ from assay.model.run import NodeRun, RunHandle, RunOptions, RunResult
 from assay.orchestrators.frames import read_frames
 from assay.orchestrators.heartbeat import Held, heartbeat
 from assay.orchestrators.planning import current_plan
-from assay.orchestrators.recalling import Recalling, done_already, nodes_of
+from assay.orchestrators.recalling import Recalling, check_reads, done_already, nodes_of
 from assay.orchestrators.records import failing_with, opened, record_begun_for, record_of
 from assay.orchestrators.results import nothing_done, settled
 from assay.orchestrators.ticket import Ticket
@@ -87,6 +87,7 @@ class Apart:
             return NodeRun(name, "skipped", "the run has nothing to do with it", attempts=0)
         if (done := done_already(work, recorded, name)) is not None:
             return done
+        check_reads(work, recorded, name)
         with self._handing_over(work.handle):
             try:
                 with heartbeat(work):

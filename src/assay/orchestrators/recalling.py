@@ -12,7 +12,7 @@ from assay.model.errors import RunError, UsageError
 from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Engine, Warehouse
-from assay.model.run import NodeRun, RunResult, RunState
+from assay.model.run import DONE, NodeRun, RunResult, RunState
 from assay.orchestrators.frames import read_frames
 from assay.orchestrators.records import failing_with, record_of
 from assay.orchestrators.ticket import Ticket
@@ -27,7 +27,6 @@ from assay.runtime.tracing.trace import Traced
 from assay.runtime.work import Work
 from assay.settings import Settings
 
-_DONE = ("written", "unchanged", "computed")
 _Known = tuple[Pipeline, Mapping[str, Traced]]
 
 
@@ -98,11 +97,22 @@ class Recalling:
 def done_already(work: Work, recorded: RecordedRun, name: str) -> NodeRun | None:
     """Return what a step did before, in whatever process, if what it staged is there."""
     body = recorded.nodes.get(name)
-    if body is None or body["status"] not in _DONE:
+    if body is None or body["status"] not in DONE:
         return None
     dataset = dataset_of_definitions(work.pipeline.name) if name == DBT else work.dataset(name)
     staged = work.warehouse.manifests(work.handle.id, [dataset])
     return NodeRun.from_json(name, body) if staged else None
+
+
+def check_reads(work: Work, recorded: RecordedRun, name: str) -> None:
+    """Raise RunError where a step reads what this run has yet to do, or to do again."""
+    reads = list(work.pipeline.reads_of(name))
+    for read in reads:
+        if read in work.pipeline.views:
+            # It is computed by the tables that need it, from what it reads itself.
+            reads += [each for each in work.pipeline.reads_of(read) if each not in reads]
+        elif work.plan.steps[read].action != "skip" and recorded.nodes.get(read, {}).get("status") not in DONE:
+            raise RunError(f"{name} reads {read}, which is to be done first, or done again: clear its task too.")
 
 
 def nodes_of(work: Work, recorded: RecordedRun) -> dict[str, NodeRun]:

@@ -11,7 +11,7 @@ from traceback import format_exception
 from assay.model.dbt import DBT
 from assay.model.errors import AssayError, UsageError, describe
 from assay.model.pipeline import Pipeline
-from assay.model.run import NodeRun, Status
+from assay.model.run import DONE, NodeRun, Status
 from assay.model.secrets import without_secrets
 from assay.runtime.computing.stage import stage_table, stage_view
 from assay.runtime.extracting.extract import extract
@@ -47,6 +47,8 @@ def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
         raise
     except Exception as error:
         done = _failed(name, step.reason, error)
+    if (other := _done_by_another(work, done, range(attempt, attempt + len(retried) + 1))) is not None:
+        return other
     told = partial(
         replace,
         attempts=len(retried) + 1,
@@ -61,6 +63,19 @@ def execute(work: Work, name: str, attempt: int = 1) -> NodeRun:
     for each in (done, *(each for each in along if each.name in recorded)):
         work.warehouse.record_node(work.handle, each)
     return done
+
+
+def _done_by_another(work: Work, done: NodeRun, attempts: range) -> NodeRun | None:
+    """Return what another process recorded of the step, where it is that whose rows stand: both did it at once."""
+    if done.name in work.pipeline.views or done.name == DBT:
+        return None
+    dataset = work.dataset(done.name)
+    staged = work.warehouse.manifests(work.handle.id, [dataset]).get(dataset)
+    if staged is None or staged.attempt in attempts:
+        return None
+    recorded = work.warehouse.newest(work.pipeline.name)
+    body = recorded.nodes.get(done.name) if recorded is not None and recorded.id == work.handle.id else None
+    return NodeRun.from_json(done.name, body) if body is not None and body["status"] in DONE else None
 
 
 def _failed(name: str, reason: str, error: Exception) -> NodeRun:

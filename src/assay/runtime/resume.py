@@ -20,7 +20,7 @@ from assay.model.past import RecordedRun
 from assay.model.pipeline import Pipeline
 from assay.model.ports import Warehouse
 from assay.model.published import State
-from assay.model.run import NodeRun
+from assay.model.run import DONE, NodeRun
 from assay.model.table import Table
 from assay.runtime.planning.databases import plan_sources
 from assay.runtime.planning.plan import Plan
@@ -101,7 +101,7 @@ def resumption(
 def _done(run: RecordedRun, name: str, pipeline: Pipeline, settings: Settings) -> NodeRun | None:
     """Return what a node did in the run, if it did it and nothing was wrong with it."""
     body = run.nodes.get(name)
-    if body is None or body["status"] not in ("written", "unchanged", "computed"):
+    if body is None or body["status"] not in DONE:
         return None
     node = NodeRun.from_json(name, body)
     wrong = faults(pipeline, settings, node) or any(stops(verdict, settings) for verdict in node.verdicts)
