@@ -33,6 +33,8 @@ class ServerTable:
     """Its primary key."""
     indexed: frozenset[str]
     """The columns that some index begins with."""
+    parts: frozenset[int]
+    """The numbers of its partitions and of tables that inherit from it, on all levels: their rows are its own."""
 
 
 _LOOK = sql.SQL("""
@@ -54,7 +56,11 @@ select asked.n, c.oid::bigint, c.relkind::text,
     where i.indrelid = c.oid and i.indisprimary),
   (select json_agg(distinct a.attname)
      from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
-    where i.indrelid = c.oid and i.indisvalid)
+    where i.indrelid = c.oid and i.indisvalid),
+  (with recursive parts(id) as (
+     select inhrelid from pg_inherits where inhparent = c.oid union
+     select i.inhrelid from parts join pg_inherits i on i.inhparent = parts.id)
+   select json_agg(id::bigint) from parts)
 from unnest(%s::name[], %s::name[]) with ordinality asked(schema, name, n)
 join pg_namespace s on s.nspname = asked.schema
 join pg_class c on c.relnamespace = s.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'm', 'v', 'f')
@@ -92,8 +98,10 @@ def check(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> 
     _check_key(source, table)
 
 
-def _table(oid: int, kind: str, columns: Any, marks: Any, key: Any, indexed: Any) -> ServerTable:
-    return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
+def _table(oid: int, kind: str, columns: Any, marks: Any, key: Any, *sets: Any) -> ServerTable:
+    return ServerTable(
+        oid, kind, columns or {}, marks or {}, tuple(key or ()), *(frozenset(each or ()) for each in sets)
+    )
 
 
 def _unknown(connection: Connection, relation: str) -> str:
