@@ -53,7 +53,7 @@ select asked.n, c.oid::bigint, c.relkind::text,
   (select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and i.indisprimary),
+    where i.indrelid = c.oid and i.indisprimary and k.n <= i.indnkeyatts),
   (select json_agg(distinct a.attname)
      from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisvalid),

@@ -22,7 +22,7 @@ select s.nspname, c.relname, has_table_privilege(c.oid, 'select'),
   coalesce((select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and i.indisprimary), '[]'),
+    where i.indrelid = c.oid and i.indisprimary and k.n <= i.indnkeyatts), '[]'),
   coalesce((select json_object_agg(coalesce(a.attname, ''), d.description)
      from pg_description d left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
     where d.objoid = c.oid and d.classoid = 'pg_class'::regclass), '{}'),
