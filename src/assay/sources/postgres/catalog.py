@@ -136,6 +136,11 @@ def _check_columns(source: PostgresTable, table: ServerTable, known: tuple[str, 
 
 
 def _check_key(source: PostgresTable, table: ServerTable) -> None:
+    if source.key and table.kind == "r" and table.parts:
+        raise SourceError(
+            f"{source.relation}: tables inherit from it, and their rows, which are read with its own, may have the "
+            "same key; read it by mode 'full', without key=."
+        )
     if source.key and table.kind in _TABLES and set(table.key) != set(source.key):
         is_key = f"its primary key is {', '.join(table.key)}" if table.key else "it has no primary key"
         raise SourceError(f"{source.relation}: {is_key}, and key= says {', '.join(source.key)}.")
