@@ -35,6 +35,9 @@ class ServerTable:
     """The columns that some index begins with."""
     parts: frozenset[int]
     """The numbers of its partitions and of tables that inherit from it, on all levels: their rows are its own."""
+    labels: Mapping[str, str]
+    """Number -> label, of the enums in its columns: one that is renamed is another value in rows that nobody has
+    written."""
 
 
 _LOOK = sql.SQL("""
@@ -60,7 +63,16 @@ select asked.n, c.oid::bigint, c.relkind::text,
   (with recursive parts(id) as (
      select inhrelid from pg_inherits where inhparent = c.oid union
      select i.inhrelid from parts join pg_inherits i on i.inhparent = parts.id)
-   select json_agg(id::bigint) from parts)
+   select json_agg(id::bigint) from parts),
+  -- Also of those that arrays, domains, ranges and rows are made of.
+  (with recursive kinds(id) as (
+     select a.atttypid from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped union
+     select below.id from kinds join pg_type t on t.oid = kinds.id cross join lateral (
+       values (t.typbasetype), (t.typelem) union all
+       select rngsubtype from pg_range where rngtypid = t.oid union all
+       select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+     ) below(id) where below.id <> 0)
+   select json_object_agg(e.oid, e.enumlabel) from kinds join pg_enum e on e.enumtypid = kinds.id)
 from unnest(%s::name[], %s::name[]) with ordinality asked(schema, name, n)
 join pg_namespace s on s.nspname = asked.schema
 join pg_class c on c.relnamespace = s.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'm', 'v', 'f')
@@ -98,9 +110,17 @@ def check(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> 
     _check_key(source, table)
 
 
-def _table(oid: int, kind: str, columns: Any, marks: Any, key: Any, *sets: Any) -> ServerTable:
+def _table(oid: int, kind: str, *told: Any) -> ServerTable:
+    columns, marks, key, indexed, parts, labels = told
     return ServerTable(
-        oid, kind, columns or {}, marks or {}, tuple(key or ()), *(frozenset(each or ()) for each in sets)
+        oid=oid,
+        kind=kind,
+        columns=columns or {},
+        marks=marks or {},
+        key=tuple(key or ()),
+        indexed=frozenset(indexed or ()),
+        parts=frozenset(parts or ()),
+        labels=labels or {},
     )
 
 

@@ -135,7 +135,7 @@ def _reading(
     told = Reading(
         rows=Spool(Path(), (), 0, 0),
         complete=False,
-        watermark=replace(before, lsn=lsn),
+        watermark=replace(before, lsn=lsn, labels=table.labels),
         missing=catalog.missing_columns(source, table),
         columns=tuple(table.columns),
         partial=True,

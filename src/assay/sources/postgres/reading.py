@@ -86,7 +86,7 @@ def read(asked: Asked, snapshot: Snapshot, connection: Connection, folder: Path,
     whole = whole or modes.why_whole(source, table, since, snapshot.server, snapshot.xid) is not None
     columns = [column for column in source.columns if column not in missing]
     name = catalog.quoted(source.relation)
-    where = sql.SQL("true") if whole or since is None else modes.changed(source, since)
+    where = sql.SQL("true") if whole or since is None else modes.sought(source, table, since)
     rows = copy_rows(connection, columns, name, where, folder / "rows.csv")
     _check_same(connection, source.relation, table)
     watermark = _watermark(source, table, snapshot, since, rows.rows)
@@ -131,6 +131,8 @@ def _watermark(
         oid=table.oid,
         server=snapshot.server,
         columns={**(since.columns if since else {}), **now},
+        parts=sorted(table.parts),
+        labels=table.labels,
         stamp=snapshot.stamp,
         xid=snapshot.xid,
         numbered=(since.numbered if since else 0) + rows,
