@@ -134,7 +134,7 @@ def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: P
 
 
 def _slot(work: Work) -> str:
-    """Return the name of the pipeline's slot and publication: another warehouse has read another part of the log."""
+    """Return what the pipeline's slots and publications are named after: another warehouse has read another part."""
     place = sha256(work.warehouse.url.encode()).hexdigest()[:8]
     return f"assay_{work.pipeline.name[:40]}_{place}"
 
