@@ -21,9 +21,11 @@ from assay.runtime.work import Work
 from assay.sources.postgres.connection import answers, cancel, connect
 from assay.sources.postgres.log import Logged, read_log
 from assay.sources.postgres.looking import Asked
-from assay.sources.postgres.reading import Reading, read
+from assay.sources.postgres.reading import Reading, RewrittenError, read
 from assay.sources.postgres.snapshot import Snapshot, taken
 
+_MOST_SNAPSHOTS = 5
+"""So many are taken where tables are loaded anew meanwhile: each of the others has told of one more table."""
 _T = TypeVar("_T")
 
 
@@ -71,18 +73,44 @@ def _read(
     rest = [name for name in asked if name not in logged.readings]
     if not rest:
         return dict(logged.readings)
-    horizon = any(table.mode == "horizon" for table in tables.values())
-    with (
-        work.lanes.connections.lent(database.url, partial(connect, database.url), answers) as connection,
-        taken(connection, database.url, horizon=horizon) as snapshot,
-    ):
-        read = _side_by_side(
-            rest,
-            lambda name: _read_one(work, name, asked[name], snapshot, folder, whole=failed is not None),
-            work.settings.database_limit,
-        )
+    read = _in_one_snapshot(work, asked, rest, folder, failed=failed is not None)
     read |= {name: logged.stored(read[name], name, failed) for name in by_log.keys() & read.keys()}
     return {**logged.readings, **read}
+
+
+def _in_one_snapshot(
+    work: Work, asked: Mapping[str, Asked], names: Sequence[str], folder: Path, *, failed: bool
+) -> dict[str, Reading]:
+    """Read tables in one snapshot; in another one, where one of them was loaded anew before it was its turn.
+
+    That one is the first then, so that it is hardly ever loaded between the snapshot and its turn.
+    """
+    order, left = list(names), _MOST_SNAPSHOTS
+    while True:
+        left -= 1
+        try:
+            return _in_new_snapshot(work, asked, order, folder, failed=failed)
+        except RewrittenError as error:
+            if not left:
+                raise
+            again = [name for name in order if asked[name].source.relation == error.relation]
+            order = [*again, *(name for name in order if name not in again)]
+
+
+def _in_new_snapshot(
+    work: Work, asked: Mapping[str, Asked], names: Sequence[str], folder: Path, *, failed: bool
+) -> dict[str, Reading]:
+    url = next(iter(asked.values())).source.database.url
+    horizon = any(each.source.mode == "horizon" for each in asked.values())
+    with (
+        work.lanes.connections.lent(url, partial(connect, url), answers) as connection,
+        taken(connection, url, horizon=horizon) as snapshot,
+    ):
+        return _side_by_side(
+            names,
+            lambda name: _read_one(work, name, asked[name], snapshot, folder, whole=failed),
+            work.settings.database_limit,
+        )
 
 
 def _asked(work: Work, name: str, table: PostgresTable) -> Asked:
@@ -106,7 +134,7 @@ def _read_one(work: Work, name: str, asked: Asked, snapshot: Snapshot, folder: P
 
 
 def _slot(work: Work) -> str:
-    """Return the name of the pipeline's slot and publication: another warehouse has read another part of the log."""
+    """Return what the pipeline's slots and publications are named after: another warehouse has read another part."""
     place = sha256(work.warehouse.url.encode()).hexdigest()[:8]
     return f"assay_{work.pipeline.name[:40]}_{place}"
 

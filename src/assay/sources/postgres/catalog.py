@@ -33,6 +33,11 @@ class ServerTable:
     """Its primary key."""
     indexed: frozenset[str]
     """The columns that some index begins with."""
+    parts: frozenset[int]
+    """The numbers of its partitions and of tables that inherit from it, on all levels: their rows are its own."""
+    labels: Mapping[str, str]
+    """Number -> label, of the enums in its columns: one that is renamed is another value in rows that nobody has
+    written."""
 
 
 _LOOK = sql.SQL("""
@@ -51,10 +56,23 @@ select asked.n, c.oid::bigint, c.relkind::text,
   (select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and i.indisprimary),
+    where i.indrelid = c.oid and i.indisprimary and k.n <= i.indnkeyatts),
   (select json_agg(distinct a.attname)
      from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
-    where i.indrelid = c.oid and i.indisvalid)
+    where i.indrelid = c.oid and i.indisvalid),
+  (with recursive parts(id) as (
+     select inhrelid from pg_inherits where inhparent = c.oid union
+     select i.inhrelid from parts join pg_inherits i on i.inhparent = parts.id)
+   select json_agg(id::bigint) from parts),
+  -- Also of those that arrays, domains, ranges and rows are made of.
+  (with recursive kinds(id) as (
+     select a.atttypid from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped union
+     select below.id from kinds join pg_type t on t.oid = kinds.id cross join lateral (
+       values (t.typbasetype), (t.typelem) union all
+       select rngsubtype from pg_range where rngtypid = t.oid union all
+       select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+     ) below(id) where below.id <> 0)
+   select json_object_agg(e.oid, e.enumlabel) from kinds join pg_enum e on e.enumtypid = kinds.id)
 from unnest(%s::name[], %s::name[]) with ordinality asked(schema, name, n)
 join pg_namespace s on s.nspname = asked.schema
 join pg_class c on c.relnamespace = s.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'm', 'v', 'f')
@@ -92,8 +110,18 @@ def check(source: PostgresTable, table: ServerTable, known: tuple[str, ...]) -> 
     _check_key(source, table)
 
 
-def _table(oid: int, kind: str, columns: Any, marks: Any, key: Any, indexed: Any) -> ServerTable:
-    return ServerTable(oid, kind, columns or {}, marks or {}, tuple(key or ()), frozenset(indexed or ()))
+def _table(oid: int, kind: str, *told: Any) -> ServerTable:
+    columns, marks, key, indexed, parts, labels = told
+    return ServerTable(
+        oid=oid,
+        kind=kind,
+        columns=columns or {},
+        marks=marks or {},
+        key=tuple(key or ()),
+        indexed=frozenset(indexed or ()),
+        parts=frozenset(parts or ()),
+        labels=labels or {},
+    )
 
 
 def _unknown(connection: Connection, relation: str) -> str:
@@ -128,6 +156,11 @@ def _check_columns(source: PostgresTable, table: ServerTable, known: tuple[str, 
 
 
 def _check_key(source: PostgresTable, table: ServerTable) -> None:
+    if source.key and table.kind == "r" and table.parts:
+        raise SourceError(
+            f"{source.relation}: tables inherit from it, and their rows, which are read with its own, may have the "
+            "same key; read it by mode 'full', without key=."
+        )
     if source.key and table.kind in _TABLES and set(table.key) != set(source.key):
         is_key = f"its primary key is {', '.join(table.key)}" if table.key else "it has no primary key"
         raise SourceError(f"{source.relation}: {is_key}, and key= says {', '.join(source.key)}.")

@@ -22,7 +22,9 @@ select s.nspname, c.relname, has_table_privilege(c.oid, 'select'),
   coalesce((select json_agg(a.attname order by k.n)
      from pg_index i cross join unnest(i.indkey::smallint[]) with ordinality k(attnum, n)
      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and i.indisprimary), '[]'),
+    where i.indrelid = c.oid and i.indisprimary and k.n <= i.indnkeyatts
+      -- Of rows that tables have which inherit from it, its key says nothing.
+      and (c.relkind = 'p' or not exists (select from pg_inherits where inhparent = c.oid))), '[]'),
   coalesce((select json_object_agg(coalesce(a.attname, ''), d.description)
      from pg_description d left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
     where d.objoid = c.oid and d.classoid = 'pg_class'::regclass), '{}'),
@@ -48,7 +50,7 @@ class Found:
     common: frozenset[str]
     """Columns of types that every server has."""
     key: tuple[str, ...]
-    """Its primary key."""
+    """Its primary key, where that tells apart all rows that are read."""
     comments: Mapping[str, str]
     """By column; that of the table itself under an empty name."""
     logged: bool

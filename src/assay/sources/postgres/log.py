@@ -40,13 +40,14 @@ class Logged:
 
 
 def read_log(url: str, name: str, asked: Mapping[str, Asked], folder: Path, *, whole: bool) -> Logged:
-    """Read what has changed in some tables of a database, by name; `name` is that of its slot and publication.
+    """Read what has changed in some tables of a database, by name; its slot and publication are named after `name`.
 
     Where one of the tables must be read whole, all must: they are of one moment.
     """
     with connect(url, writes=True) as connection:
         replication.check_server(connection)
-        tables = {name: catalog.declared(connection, each.source, each.columns) for name, each in asked.items()}
+        name = slot.name_in(connection, name)
+        tables = {key: catalog.declared(connection, each.source, each.columns) for key, each in asked.items()}
         followed = _followed(connection, asked, tables)
         publication.publish(connection, name, list(followed.values()))
         marks = publication.marks(connection, name, list(followed.values()))
@@ -135,7 +136,7 @@ def _reading(
     told = Reading(
         rows=Spool(Path(), (), 0, 0),
         complete=False,
-        watermark=replace(before, lsn=lsn),
+        watermark=replace(before, lsn=lsn, labels=table.labels),
         missing=catalog.missing_columns(source, table),
         columns=tuple(table.columns),
         partial=True,

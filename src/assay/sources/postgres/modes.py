@@ -22,6 +22,7 @@ def why_whole(
     if known is None:
         return "it has never been read"
     other = [name for name, mark in known.columns.items() if table.marks.get(name, mark) != mark]
+    renamed = [label for n, label in known.labels.items() if table.labels.get(n, label) != label]
     passed = xid - (known.xid or 0) if xid is not None and _goes_by_marks(source, known) else 0
     reasons = {
         "all its rows are read each time": source.mode == "full",
@@ -29,9 +30,21 @@ def why_whole(
         "its database was restored, or another server has taken over": known.server != server,
         f"it was read by mode {known.mode!r} before": known.mode != source.mode,
         f"{', '.join(other)} is another column than when it was read": bool(other),
+        f"{', '.join(renamed)} is called otherwise in its enum": bool(renamed),
         "it was last read too many transactions ago": passed > _OLDEST,
     }
     return next((why for why, holds in reasons.items() if holds), None)
+
+
+def sought(source: PostgresTable, table: ServerTable, since: Watermark) -> sql.Composable:
+    """Return the condition for the rows that are to be read: those that have changed, and all of new partitions.
+
+    What was attached as one may have been written long before.
+    """
+    new = table.parts - {*since.parts} if since.parts is not None else frozenset()
+    if not new:
+        return changed(source, since)
+    return sql.SQL("({} or tableoid = any ({}::oid[]))").format(changed(source, since), sorted(new))
 
 
 def changed(source: PostgresTable, since: Watermark) -> sql.Composable:

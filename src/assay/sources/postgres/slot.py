@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 
 from psycopg import Connection, sql
 from psycopg.errors import (
@@ -30,6 +31,13 @@ select coalesce(database, '') as database, database = current_database() and plu
     (pg_current_wal_flush_lsn() - '0/0')::int8 as flushed
 from pg_replication_slots where slot_name = %s
 """
+_KEEPS = """
+select coalesce(
+    (select coalesce(database = current_database(), false) from pg_replication_slots where slot_name = %(name)s),
+    exists (select from pg_publication where pubname = %(name)s)
+), current_database()
+"""
+"""A publication alone is kept, too, unless the slot of its name is another database's."""
 _MAKE = "select (lsn - '0/0')::int8 from pg_create_logical_replication_slot(%s, 'pgoutput')"
 _DROP = """
 select pg_drop_replication_slot(slot_name) from pg_replication_slots
@@ -65,6 +73,16 @@ class SlotError(SourceError):
     def __init__(self, name: str, why: str) -> None:
         """Say why of a slot."""
         super().__init__(f"The slot {name!r} {why}")
+
+
+def name_in(connection: Connection, name: str) -> str:
+    """Return the name that a slot and its publication have in a database: slots of all databases share their names.
+
+    Where one of the name as it is stands there, from a version that left out the database, it goes on.
+    """
+    keeps, database = connection.execute(_KEEPS, {"name": name}).fetchone() or (True, "")
+    stem, place = name.rsplit("_", 1)
+    return name if keeps else f"{stem}_{sha256(f'{place}/{database}'.encode()).hexdigest()[:8]}"
 
 
 def make_slot(connection: Connection, name: str, *, seconds: float = WAIT_SECONDS) -> int:

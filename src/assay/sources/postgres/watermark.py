@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from assay.model.database import Mode
@@ -20,6 +20,10 @@ class Watermark:
     """What tells the database from a copy of it: see `snapshot.identity`."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Name -> what tells a column from another of its name."""
+    parts: Sequence[int] | None = None
+    """Its partitions, by number; None where the reading did not look."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Number -> label, of the enums in its columns."""
     stamp: str | None = None
     """No transaction that the reading could not see has stamped a row earlier: ISO 8601, UTC. None where nobody knows
     that."""
