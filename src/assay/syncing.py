@@ -16,7 +16,7 @@ from assay.model.event import Observer
 from assay.model.given import check_arguments, listed
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunResult
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.settings import Settings
 from assay.sources.postgres.introspection import Found, tables_of
 from assay.sources.postgres.kinds import exact, natural
@@ -95,7 +95,7 @@ def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]
     check_arguments("mirror_of", choice, Choice)
     layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
     updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
-    check_address(without_secrets(url), url)
+    check_address(address_without_secrets(url), url)
     relations: dict[str, Relation] = {}
     own: dict[str, Found] = {}
     for each in _chosen(url, listed("A mirror", "tables", choice.get("tables", ()))):

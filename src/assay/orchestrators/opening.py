@@ -15,7 +15,7 @@ from assay.loading import find_unit
 from assay.model.errors import UsageError, near_miss
 from assay.model.given import listed
 from assay.model.run import RunOptions
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.model.workflow import Unit
 from assay.orchestrators.apart import Apart
 from assay.settings import Settings
@@ -95,9 +95,9 @@ _shared: ContextVar[_Shared | None] = ContextVar("assay_parts", default=None)
 
 def check_password(location: str | None) -> None:
     """Raise UsageError for an address with a password in it."""
-    if location is not None and without_secrets(location) != location:
+    if location is not None and (shown := address_without_secrets(location)) != location:
         raise UsageError(
-            f"{without_secrets(location)}: an orchestrator keeps its parameters where others read them. Leave the "
+            f"{shown}: an orchestrator keeps its parameters where others read them. Leave the "
             "password to the variable ASSAY_WAREHOUSE, or to PostgreSQL's own password file."
         )
 

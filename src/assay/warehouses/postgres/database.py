@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from assay.model.errors import UsageError, WarehouseError
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets, without_secrets
 
 SCHEMA = "assay"
 """Of everything that is not a table of a pipeline."""
@@ -41,11 +41,11 @@ class Database:
         """Take the address, as libpq or SQLAlchemy write it, and parameters of libpq that come before those in it."""
         try:
             address = make_url(url).set(drivername="postgresql+psycopg")
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise UsageError("The database's address cannot be read; write postgresql://user@host/database.") from None
         self.address = address.set(drivername="postgresql").render_as_string(hide_password=False)
         """As libpq takes it, with the password where it has one."""
-        self.shown = without_secrets(address.set(drivername="postgresql").render_as_string(hide_password=True))
+        self.shown = address_without_secrets(address.set(drivername="postgresql").render_as_string(hide_password=True))
         self.public = _without_passwords(address.set(drivername="postgresql")).render_as_string(hide_password=False)
         """As libpq takes it, for a place that others may read."""
         self.schema = schema
