@@ -103,6 +103,27 @@ def test_a_database_gets_every_value_in_its_type_with_key_and_comments(shop: Sho
         assert len(there.execute(unique).fetchall()) == 1
 
 
+def test_values_do_not_depend_on_the_settings_of_the_database_they_get_to(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    with psycopg.connect(place, autocommit=True) as connection:
+        name = connection.info.dbname
+        for setting in ("array_nulls=off", "datestyle='SQL, DMY'", "intervalstyle=sql_standard"):
+            connection.execute(f"alter database {name} set {setting}".encode())
+    columns = ("parts text[]", "numbers int[]", "day date", "pause interval", "price money")
+    shop.execute(
+        f"create table odd (id int primary key, {', '.join(columns)})",
+        """insert into odd values (1, '{a,NULL,"NULL"}', '{1,NULL}', '2026-02-03', '-1 day +2 hours', 1.5)""",
+    )
+    found = assay.sync(shop.url, warehouse=place, tables=["odd"], migrate=True, as_of=DAY)
+    assert found.problems == ()
+    texts = "select parts::text, numbers::text, day - '2026-01-01', extract(epoch from pause), price::numeric"
+    with psycopg.connect(place) as there, shop.connect() as here:
+        assert there.execute(f"{texts} from raw.odd").fetchall() == here.execute(f"{texts} from odd").fetchall()
+
+
 @pytest.mark.parametrize(("mode", "rejected"), [("xmin", 0), ("cdc", 0), ("horizon", 1)])
 def test_a_stamp_that_nobody_compares_gets_to_a_database_whatever_it_is(
     shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, rejected: int

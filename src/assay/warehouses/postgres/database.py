@@ -16,6 +16,16 @@ from assay.model.secrets import address_without_secrets, without_secrets
 SCHEMA = "assay"
 """Of everything that is not a table of a pipeline."""
 _CONNECT_SECONDS = 10
+_SETTINGS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "extra_float_digits": "1",
+    "client_encoding": "UTF8",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "lc_monetary": "C",
+}
+"""What is asked and told, and read from texts, must not depend on the settings of a role or server."""
 _PERMANENT = (
     "authentication failed",
     "no password supplied",
@@ -61,8 +71,7 @@ class Database:
                 **parameters,
                 "connect_timeout": _CONNECT_SECONDS,
                 "application_name": "assay",
-                # What is asked and told must not depend on the settings of a role or server.
-                "options": "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c client_encoding=UTF8",
+                "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
             },
             execution_options={"schema_translate_map": {None: schema}},
         )
