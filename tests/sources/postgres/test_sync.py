@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 import assay
-from assay import SourceError, UsageError
+from assay import SourceError, UsageError, WarehouseError
 from assay.model.database import Mode
 from assay.warehouses.postgres.server.embedded import embedded
 from tests.sources.postgres.shop import DAY, Shop
@@ -122,6 +122,52 @@ def test_values_do_not_depend_on_the_settings_of_the_database_they_get_to(
     texts = "select parts::text, numbers::text, day - '2026-01-01', extract(epoch from pause), price::numeric"
     with psycopg.connect(place) as there, shop.connect() as here:
         assert there.execute(f"{texts} from raw.odd").fetchall() == here.execute(f"{texts} from odd").fetchall()
+
+
+KEYS = {
+    "alter table t drop constraint t_pkey, add primary key (region, id); insert into t values (1, 'b')": "region, id",
+    "alter table t drop constraint t_pkey; insert into t values (1, 'b')": None,
+    "delete from t; alter table t add primary key (region); insert into t values (1, 'b')": "region",
+}
+
+
+def test_a_table_gets_another_primary_key_none_and_one_again(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    shop.execute("create table t (id int primary key, region text not null)", "insert into t values (1, 'a'), (2, 'a')")
+    assay.sync(shop.url, warehouse=place, tables=["t"], migrate=True, as_of=DAY)
+    with psycopg.connect(place, autocommit=True) as there, shop.connect() as here:
+        there.execute("create unique index by_people on raw.t (id, region, _assay_file)")
+        for change, key in KEYS.items():
+            here.execute(change.encode())
+            if key != "region":
+                with pytest.raises(UsageError, match="or has the index of an earlier key"):
+                    assay.sync(shop.url, warehouse=place, tables=["t"], as_of=DAY)
+            if key is None:
+                there.execute("drop index raw.by_people")
+            for _ in range(2):
+                found = assay.sync(shop.url, warehouse=place, tables=["t"], migrate=True, as_of=DAY)
+                assert found.problems == ()
+            mine = there.execute("select id, region from raw.t order by 1, 2").fetchall()
+            assert mine == here.execute("select id, region from t order by 1, 2").fetchall()
+            unique = "select indexdef from pg_indexes where schemaname = 'raw' and indexdef like 'CREATE UNIQUE%'"
+            said = [text.partition("btree ")[2] for (text,) in there.execute(unique).fetchall()]
+            assert [text for text in said if "_assay_file" not in text] == ([f"({key})"] if key else [])
+
+
+def test_a_row_that_an_index_of_people_refuses_is_told_with_its_table(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    assay.sync(shop.url, warehouse=place, tables=["orders"], migrate=True, as_of=DAY)
+    with psycopg.connect(place, autocommit=True) as there:
+        there.execute("create unique index by_people on raw.orders (customer_id)")
+    shop.execute("insert into orders select 4, 1, 'open', 1")
+    with pytest.raises(WarehouseError, match=r"^raw.orders: the server does not take a row: .* \"by_people\"\. Where"):
+        assay.sync(shop.url, warehouse=place, tables=["orders"], migrate=True, as_of=DAY)
 
 
 @pytest.mark.parametrize(("mode", "rejected"), [("xmin", 0), ("cdc", 0), ("horizon", 1)])
