@@ -124,6 +124,26 @@ def test_values_do_not_depend_on_the_settings_of_the_database_they_get_to(
         assert there.execute(f"{texts} from raw.odd").fetchall() == here.execute(f"{texts} from odd").fetchall()
 
 
+def test_names_of_what_another_database_has_not_get_there_as_texts(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    kinds = ("regclass", "regtype", "regnamespace", "aclitem", "regclass[]", "aclitem[]", "oid")
+    shop.execute(
+        "create schema mine",
+        f"create table odd (id int primary key, {', '.join(f'c{n} {kind}' for n, kind in enumerate(kinds))})",
+        "insert into odd values (1, 'public.orders', 'odd', 'mine', null, '{orders}', '{}', 7)",
+    )
+    found = assay.sync(shop.url, warehouse=place, tables=["odd"], migrate=True, as_of=DAY)
+    assert found.problems == ()
+    with psycopg.connect(place) as there:
+        row = there.execute(
+            "select c0, c1, c2, c4, c6, pg_typeof(c3)::text, pg_typeof(c5)::text from raw.odd"
+        ).fetchone()
+    assert row == ("public.orders", "public.odd", "mine", "{public.orders}", 7, "text", "text")
+
+
 KEYS = {
     "alter table t drop constraint t_pkey, add primary key (region, id); insert into t values (1, 'b')": "region, id",
     "alter table t drop constraint t_pkey; insert into t values (1, 'b')": None,
