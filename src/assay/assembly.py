@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assay.model.errors import UsageError
 from assay.model.ports import Warehouse
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets, without_secrets
 from assay.model.source import is_text
 from assay.proof.grounds import Folders, Grounds
 from assay.settings import Settings, load
@@ -159,7 +159,7 @@ def server(settings: Settings, location: Location | None) -> Iterator[str]:
 
     place = _place(settings, location)
     if place.is_address or not place.is_database:
-        raise UsageError(f"{without_secrets(place.text)}: has no server of its own; name postgresql:FOLDER.")
+        raise UsageError(f"{address_without_secrets(place.text)}: has no server of its own; name postgresql:FOLDER.")
     with embedded(place.folder.absolute(), create=False) as url:
         yield url.replace("+psycopg", "", 1)
 

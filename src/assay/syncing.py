@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from assay import assembly, migrating, platform
 from assay.assembly import Location
 from assay.model.database import Mode, Relation, check_address, postgres, quoted, relation
-from assay.model.errors import SourceError, UsageError, WarehouseError
+from assay.model.errors import DeclarationError, UsageError, WarehouseError
 from assay.model.event import Observer
 from assay.model.given import check_arguments, listed
 from assay.model.pipeline import Pipeline
+from assay.model.published import State
 from assay.model.run import RunResult
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.settings import Settings
-from assay.sources.postgres.introspection import Found, tables_of
+from assay.sources.postgres.choosing import Chosen, choose, is_left_out
+from assay.sources.postgres.introspection import Found
 from assay.sources.postgres.kinds import exact, natural
 
 LAYER = "raw"
@@ -30,7 +32,8 @@ class Choice(TypedDict, total=False):
     """What of a database is mirrored, and how."""
 
     tables: Sequence[str]
-    """Names or patterns, such as `orders` or `sales.*`; all that the role may read by default."""
+    """Names or patterns, such as `orders` or `sales.*`; `!sales.*` leaves some out. All that the role may read by
+    default."""
     mode: Mode
     """How a reading finds what has changed: "xmin" by default. A table without a primary key is always read whole,
     and so is one whose changes the log does not tell, in mode "cdc"."""
@@ -71,12 +74,13 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
     settings = arguments.get("settings") or assembly.current_settings()
     place = arguments.get("warehouse")
     into_database = assembly.is_database(settings, place)
-    pipeline = mirror_of(url, into_database=into_database, **_choice(arguments))
+    choice = _choice(arguments)
+    pipeline, chosen = _mirror(url, into_database, choice)
     if not into_database:
         pipeline = _with_lost_columns(pipeline, settings, place)
     if arguments.get("migrate") and into_database:
         migrating.migrate(pipeline, warehouse=place, settings=settings)
-    return platform.run(
+    result = platform.run(
         pipeline,
         warehouse=place,
         full=arguments.get("full", False),
@@ -84,6 +88,7 @@ def sync(url: str, **arguments: Unpack[SyncArguments]) -> RunResult:
         settings=settings,
         observers=arguments.get("observers", ()),
     )
+    return replace(result, warnings=tuple(_warnings(chosen, pipeline, _state(settings, place))))
 
 
 def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]) -> Pipeline:
@@ -93,30 +98,20 @@ def mirror_of(url: str, *, into_database: bool = False, **choice: Unpack[Choice]
     there again.
     """
     check_arguments("mirror_of", choice, Choice)
-    layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
-    updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
-    check_address(without_secrets(url), url)
-    relations: dict[str, Relation] = {}
-    own: dict[str, Found] = {}
-    for each in _chosen(url, listed("A mirror", "tables", choice.get("tables", ()))):
-        name = _name(each, layer)
-        if name in relations:
-            raise UsageError(f"{each.place} and another table would both be {name}; choose by --tables.")
-        own[name] = each
-        relations[name] = _relation(each, mode, updated, deletes=deletes, into_database=into_database)
-    sources = {
-        name: replace(source, kinds=own[name].kinds if into_database else {}, comments=own[name].comments)
-        for name, source in postgres(url, mode=mode, tables=relations).items()
-    }
-    return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=sources)
+    return _mirror(url, into_database, choice)[0]
+
+
+def _state(settings: Settings, place: Location | None) -> State:
+    """Return what is published; nothing where no warehouse is, or none that answers."""
+    try:
+        return assembly.warehouse(settings, place, create=False).state()
+    except WarehouseError:
+        return State({}, {}, {})
 
 
 def _with_lost_columns(pipeline: Pipeline, settings: Settings, place: Location | None) -> Pipeline:
     """Return the pipeline with the columns that tables have lost: they stay in a lake, as they do in a database."""
-    try:
-        published = assembly.warehouse(settings, place, create=False).state().versions
-    except WarehouseError:
-        return pipeline
+    published = _state(settings, place).versions
     kept = {}
     for name, source in pipeline.mirrors.items():
         version = published.get(pipeline.dataset_of(name))
@@ -135,14 +130,48 @@ def _choice(arguments: SyncArguments) -> Choice:
     )
 
 
-def _chosen(url: str, wanted: Sequence[str]) -> list[Found]:
-    found = tables_of(url, wanted)
-    hidden = [each.place for each in found if not each.readable]
-    if hidden and wanted:
-        raise SourceError(f"The role may not read {hidden[0]}: GRANT SELECT ON {hidden[0]} TO its_name.")
-    if len(hidden) == len(found):
-        raise SourceError("The database has no table that this role may read.")
-    return [each for each in found if each.readable]
+def _mirror(url: str, into_database: bool, choice: Choice) -> tuple[Pipeline, Chosen]:
+    layer, mode = choice.get("layer", LAYER), choice.get("mode", "xmin")
+    updated, deletes = choice.get("updated", "updated_at"), choice.get("deletes", True)
+    check_address(address_without_secrets(url), url)
+    relations: dict[str, Relation] = {}
+    own: dict[str, Found] = {}
+    chosen = choose(url, listed("A mirror", "tables", choice.get("tables", ())))
+    for each in chosen.tables:
+        name = _name(each, layer)
+        if name in relations:
+            raise UsageError(f"{each.place} and another table would both be {name}; {_leave_out(each)}")
+        own[name] = each
+        try:
+            relations[name] = _relation(each, mode, updated, deletes=deletes, into_database=into_database)
+        except DeclarationError as error:
+            raise UsageError(f"{error} To mirror the other tables, {_leave_out(each)}") from None
+    sources = {
+        name: replace(source, kinds=own[name].kinds if into_database else {}, comments=own[name].comments)
+        for name, source in postgres(url, mode=mode, tables=relations).items()
+    }
+    return Pipeline(f"sync_{layer}", tables=[], layers=[layer], sources=sources), chosen
+
+
+def _leave_out(table: Found) -> str:
+    return f"leave it out by --tables '!{table.place}'."
+
+
+def _warnings(chosen: Chosen, pipeline: Pipeline, state: State) -> Iterator[str]:
+    """Yield what people would else take for mirrored."""
+    if chosen.own:
+        places = ", ".join(dict.fromkeys(each.schema for each in chosen.own))
+        yield f"tables of a warehouse of assay were left out: {len(chosen.own)} in {places}"
+    if not chosen.whole:
+        return
+    read = {pipeline.dataset_of(name) for name in pipeline.mirrors}
+    (layer,) = pipeline.layers
+    mine = {name for name in state.versions if state.owners[name] == pipeline.name and name.startswith(f"{layer}.")}
+    hidden = {f"{layer}.{_entity(each)}": each.place for each in chosen.there if not each.readable}
+    for dataset in sorted(mine - read):
+        if not is_left_out(chosen, dataset.removeprefix(f"{layer}.")):
+            why = f"the role may not read {hidden[dataset]}" if dataset in hidden else "the database has it no more"
+            yield f"{dataset} stays as it was published, for {why}"
 
 
 def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_database: bool) -> Relation:
@@ -168,5 +197,9 @@ def _relation(table: Found, mode: Mode, updated: str, *, deletes: bool, into_dat
 
 
 def _name(table: Found, layer: str) -> str:
+    return f"{layer}_{_entity(table)}"[:_MOST_LETTERS]
+
+
+def _entity(table: Found) -> str:
     entity = table.name if table.schema == "public" else f"{table.schema}_{table.name}"
-    return f"{layer}_{re.sub(r'[^a-z0-9]+', '_', entity.lower()).strip('_') or 'table'}"[:_MOST_LETTERS]
+    return re.sub(r"[^a-z0-9]+", "_", entity.lower()).strip("_") or "table"

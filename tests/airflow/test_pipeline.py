@@ -176,7 +176,7 @@ def test_what_is_flaky_and_what_fails_ends_as_in_one_process_and_a_cleared_task_
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"selekt": ["gold_day"]}, "A run has no parameter 'selekt'. Did you mean 'select'?"),
+        ({"selekt": ["gold_day"]}, "A run of orders has no parameter 'selekt'. Did you mean 'select'?"),
         ({"select": ["gold_dey"]}, "orders has no table 'gold_dey'. Did you mean 'gold_day'?"),
         ({"sources": {"ordres": "x.csv"}}, "orders has no source 'ordres'. Did you mean 'orders'?"),
     ],

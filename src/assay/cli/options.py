@@ -142,7 +142,10 @@ of_backfill = _together(pipeline, *_when, *_select, *_layers, *_period, *_runnin
 """What a command takes that computes anew from what is stored."""
 mirrored = _together(
     click.option(
-        "--tables", multiple=True, metavar="NAME", help="A table, or a pattern such as sales.* (default: all)."
+        "--tables",
+        multiple=True,
+        metavar="NAME",
+        help="A table or pattern, such as sales.*; '!sales.*' leaves out.",
     ),
     click.option(
         "--mode",

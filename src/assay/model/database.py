@@ -11,7 +11,7 @@ from assay.model.errors import DeclarationError, near_miss
 from assay.model.files import Parquet
 from assay.model.given import check_flags, listed
 from assay.model.schema import Schema
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.model.source import Slice, columns_in, with_system_columns
 
 Mode = Literal["full", "horizon", "xmin", "cdc"]
@@ -159,7 +159,7 @@ def postgres(
 
     Raises DeclarationError for a mode that a table cannot be read in, or a password in the address.
     """
-    place = f"postgres({without_secrets(url)!r})"
+    place = f"postgres({address_without_secrets(url)!r})"
     if mode not in get_args(Mode):
         raise DeclarationError(f"{place}: {mode!r} is no mode: {', '.join(get_args(Mode))}.")
     check_address(place, url)
@@ -206,7 +206,7 @@ def check_address(place: str, url: str) -> None:
         return
     if not url.startswith(("postgresql://", "postgres://")):
         raise DeclarationError(f"{place}: write env:NAME, or postgresql://user@host/database.")
-    if without_secrets(url) != url:
+    if address_without_secrets(url) != url:
         raise DeclarationError(
             f"{place}: has a password in it; put the address into an environment variable and write env:NAME, or keep "
             "the password in ~/.pgpass."

@@ -186,6 +186,8 @@ class RunResult:
     """Why it was not published, a sentence each."""
     peak_memory_bytes: int | None = None
     """The most memory that the process had held by the end; None where the system does not tell."""
+    warnings: tuple[str, ...] = ()
+    """What else is to be known, a clause each: of a mirror, the published tables that were not read."""
 
     @classmethod
     def failed(cls, run: int, pipeline: str, problem: str) -> RunResult:
@@ -208,6 +210,7 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
             "tables": {name: node.to_json() for name, node in self.tables.items()},
             "steps": {name: node.to_json() for name, node in self.nodes.items() if name not in self.tables},
         }

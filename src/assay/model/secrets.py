@@ -17,9 +17,23 @@ _SECRETS = (
     re.compile(r"(?i)(\bauthorization\W{1,4}(?:basic|bearer)\s+)[\w.~+/=-]+"),
 )
 
+_IN_ADDRESS = (
+    # In a text that is an address and nothing else, a password has blanks and quotes too.
+    re.compile(r"(?s)(:/{1,2}[^/?:@]*:).+(?=@)"),
+    # What follows is hidden whole: nobody can tell where a password ends that was written by no rules.
+    re.compile(rf"(?is)(\b{_WORD}\s*=).+"),
+)
+
 
 def without_secrets(text: str) -> str:
     """Return the text with the passwords in it as ***."""
     for secret in _SECRETS:
         text = secret.sub(r"\1***", text)
     return text
+
+
+def address_without_secrets(address: str) -> str:
+    """Return an address, be it one that nobody can read, with the passwords in it as ***."""
+    for secret in _IN_ADDRESS:
+        address = secret.sub(r"\1***", address)
+    return without_secrets(address)

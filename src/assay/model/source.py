@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
@@ -20,7 +21,7 @@ EXTRACTED_ON = "_assay_extracted_on"
 LINE = "_assay_line"
 REASONS = "_assay_reasons"
 UNCHANGED = "_assay_unchanged"
-"""VARCHAR: the names of columns that a change of a row does not bring, as a JSON array."""
+"""VARCHAR: the names of columns that a change of a row does not bring, as a JSON array of what `among` returns."""
 
 PART_BIT = 36
 SLICE_BIT = 41
@@ -50,6 +51,14 @@ class Source(Protocol):
 
     def at(self, path: str) -> Source:
         """Return the source, read from another place."""
+
+
+def among(name: str) -> str:
+    """Return a name as it stands among others in a JSON array.
+
+    A tab stands on either side: inside of a JSON text there is none, so that no part of another name is taken for it.
+    """
+    return f"\t{json.dumps(name, ensure_ascii=False)}\t"
 
 
 def with_system_columns(columns: Mapping[str, str]) -> Schema:

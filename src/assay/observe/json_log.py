@@ -67,7 +67,9 @@ def _document(event: Event) -> dict[str, Any]:
             did = {name: value for name, value in event.node.to_json().items() if name not in _LEFT_OUT}
             return {"event": "node_ended", **about, **did}
         case RunEnded(result=result):
-            told = {name: value for name, value in result.to_json().items() if name not in ("tables", "steps")}
+            told = {
+                name: value for name, value in result.to_json().items() if name not in ("tables", "steps", "warnings")
+            }
             return {"event": "run_ended", **told}
         case _:
             return _document_of_workflow(event)

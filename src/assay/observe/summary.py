@@ -22,7 +22,7 @@ def summary(result: RunResult, place: str = "") -> str:
         groups.setdefault(name.partition("_")[0], []).append(node)
     rows = [row for layer, nodes in groups.items() for row in _layer(layer, nodes)]
     lines += aligned(rows, left=(0, len(_COLUMNS) + 1))
-    lines += [f"warning: {text}" for text in _warnings(result)]
+    lines += [f"warning: {text}" for text in (*_warnings(result), *result.warnings)]
     lines += _rejected(result, place)
     lines += [f"problem: {text}" for text in result.problems]
     return "\n".join([*lines, _last_line(result)])

@@ -16,7 +16,7 @@ from assay.model.errors import UsageError, near_miss
 from assay.model.given import check_flags, listed
 from assay.model.pipeline import Pipeline
 from assay.model.run import RunOptions
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.model.workflow import Part, Task, Unit, Workflow
 from assay.orchestrators.apart import Apart
 from assay.settings import Settings
@@ -116,9 +116,9 @@ _shared: ContextVar[_Shared | None] = ContextVar("assay_parts", default=None)
 
 def check_password(location: str | None) -> None:
     """Raise UsageError for an address with a password in it."""
-    if location is not None and without_secrets(location) != location:
+    if location is not None and (shown := address_without_secrets(location)) != location:
         raise UsageError(
-            f"{without_secrets(location)}: an orchestrator keeps its parameters where others read them. Leave the "
+            f"{shown}: an orchestrator keeps its parameters where others read them. Leave the "
             "password to the variable ASSAY_WAREHOUSE, or to PostgreSQL's own password file."
         )
 

@@ -28,6 +28,7 @@ from assay.model.errors import DeclarationError
 from assay.model.given import shown
 from assay.model.schema import CLOSE, canonical_type
 from assay.model.table import Table
+from assay.quality.either import any_of
 
 BROKEN = "broken"
 """The column of every count: how many rows, or cases, break the check."""
@@ -66,7 +67,7 @@ def not_null(*columns: str, action: Action = "block") -> RowCheck:
     _need_columns("not_null", columns)
     return RowCheck(
         f"not_null({', '.join(columns)})",
-        nw.any_horizontal(*(col(c).is_null() for c in columns), ignore_nulls=True),
+        any_of([col(c).is_null() for c in columns]),
         action,
         columns,
     )
@@ -156,7 +157,7 @@ def reconciles(column: str, other: str, *, count: bool = False, action: TableAct
 
 def any_broken(checks: Sequence[RowCheck]) -> Expr:
     """Return an expression that is true for rows breaking at least one of the checks."""
-    return nw.any_horizontal(*(broken(check) for check in checks), ignore_nulls=True) if checks else lit(value=False)
+    return any_of([broken(check) for check in checks])
 
 
 def broken(check: RowCheck) -> Expr:

@@ -16,7 +16,7 @@ from assay.model.ports import Warehouse
 from assay.model.published import State
 from assay.model.run import NodeRun
 from assay.model.schema import Column
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 
 CHARTED = 30
 """Runs that a chart shows."""
@@ -139,7 +139,7 @@ class TablePage:
 
 def place_of(warehouse: str | None) -> str:
     """Return where a warehouse is, as people may see it."""
-    return without_secrets(assembly.located(assembly.current_settings(), warehouse))
+    return address_without_secrets(assembly.located(assembly.current_settings(), warehouse))
 
 
 def overview(stored: Warehouse, place: str, runs: int = LISTED) -> Overview:

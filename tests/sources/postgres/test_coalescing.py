@@ -98,7 +98,7 @@ def test_a_large_value_that_no_change_touched_is_named_as_unchanged(follower: Fo
     follower.load("letter")
     follower.connection.execute("update letter set stamp = 1 where id = 1; update letter set extra = '' where id = 1")
     letter = follower.follow()["letter"]
-    assert letter.upserts.read_text() == '"1","1",,"","[""body""]"\n'
+    assert letter.upserts.read_text() == '"1","1",,"","[\t""body""\t]"\n'
     follower.assert_same("letter")
 
 
@@ -107,7 +107,7 @@ def test_a_large_value_that_an_earlier_change_brought_is_kept(follower: Follower
     follower.load("letter")
     follower.connection.execute(f"update letter set body = {LARGE} where id = 1; update letter set stamp = 2")
     letter = follower.follow()["letter"]
-    unchanged = [line.rpartition(',"[')[2] for line in letter.upserts.read_text().splitlines()]
+    unchanged = [line.rpartition(',"[')[2] for line in letter.upserts.read_text().replace("\t", "").splitlines()]
     assert unchanged == ['""extra""]"', '""body"",""extra""]"']
     follower.assert_same("letter")
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 import assay
-from assay import SourceError, UsageError
+from assay import SourceError, UsageError, WarehouseError
 from assay.model.database import Mode
 from assay.warehouses.postgres.server.embedded import embedded
 from tests.sources.postgres.shop import DAY, Shop
@@ -101,6 +101,93 @@ def test_a_database_gets_every_value_in_its_type_with_key_and_comments(shop: Sho
         assert there.execute(said).fetchone() == ("All kinds; of 'values'.", "More digits than most have.")
         unique = "select indexdef from pg_indexes where schemaname = 'raw' and indexdef like 'CREATE UNIQUE%%(id)'"
         assert len(there.execute(unique).fetchall()) == 1
+
+
+def test_values_do_not_depend_on_the_settings_of_the_database_they_get_to(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    with psycopg.connect(place, autocommit=True) as connection:
+        name = connection.info.dbname
+        for setting in ("array_nulls=off", "datestyle='SQL, DMY'", "intervalstyle=sql_standard"):
+            connection.execute(f"alter database {name} set {setting}".encode())
+    columns = ("parts text[]", "numbers int[]", "day date", "pause interval", "price money")
+    shop.execute(
+        f"create table odd (id int primary key, {', '.join(columns)})",
+        """insert into odd values (1, '{a,NULL,"NULL"}', '{1,NULL}', '2026-02-03', '-1 day +2 hours', 1.5)""",
+    )
+    found = assay.sync(shop.url, warehouse=place, tables=["odd"], migrate=True, as_of=DAY)
+    assert found.problems == ()
+    texts = "select parts::text, numbers::text, day - '2026-01-01', extract(epoch from pause), price::numeric"
+    with psycopg.connect(place) as there, shop.connect() as here:
+        assert there.execute(f"{texts} from raw.odd").fetchall() == here.execute(f"{texts} from odd").fetchall()
+
+
+def test_names_of_what_another_database_has_not_get_there_as_texts(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    kinds = ("regclass", "regtype", "regnamespace", "aclitem", "regclass[]", "aclitem[]", "oid")
+    shop.execute(
+        "create schema mine",
+        f"create table odd (id int primary key, {', '.join(f'c{n} {kind}' for n, kind in enumerate(kinds))})",
+        "insert into odd values (1, 'public.orders', 'odd', 'mine', null, '{orders}', '{}', 7)",
+    )
+    found = assay.sync(shop.url, warehouse=place, tables=["odd"], migrate=True, as_of=DAY)
+    assert found.problems == ()
+    with psycopg.connect(place) as there:
+        row = there.execute(
+            "select c0, c1, c2, c4, c6, pg_typeof(c3)::text, pg_typeof(c5)::text from raw.odd"
+        ).fetchone()
+    assert row == ("public.orders", "public.odd", "mine", "{public.orders}", 7, "text", "text")
+
+
+KEYS = {
+    "alter table t drop constraint t_pkey, add primary key (region, id); insert into t values (1, 'b')": "region, id",
+    "alter table t drop constraint t_pkey; insert into t values (1, 'b')": None,
+    "delete from t; alter table t add primary key (region); insert into t values (1, 'b')": "region",
+}
+
+
+def test_a_table_gets_another_primary_key_none_and_one_again(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    shop.execute("create table t (id int primary key, region text not null)", "insert into t values (1, 'a'), (2, 'a')")
+    assay.sync(shop.url, warehouse=place, tables=["t"], migrate=True, as_of=DAY)
+    with psycopg.connect(place, autocommit=True) as there, shop.connect() as here:
+        there.execute("create unique index by_people on raw.t (id, region, _assay_file)")
+        for change, key in KEYS.items():
+            here.execute(change.encode())
+            if key != "region":
+                with pytest.raises(UsageError, match="or has the index of an earlier key"):
+                    assay.sync(shop.url, warehouse=place, tables=["t"], as_of=DAY)
+            if key is None:
+                there.execute("drop index raw.by_people")
+            for _ in range(2):
+                found = assay.sync(shop.url, warehouse=place, tables=["t"], migrate=True, as_of=DAY)
+                assert found.problems == ()
+            mine = there.execute("select id, region from raw.t order by 1, 2").fetchall()
+            assert mine == here.execute("select id, region from t order by 1, 2").fetchall()
+            unique = "select indexdef from pg_indexes where schemaname = 'raw' and indexdef like 'CREATE UNIQUE%'"
+            said = [text.partition("btree ")[2] for (text,) in there.execute(unique).fetchall()]
+            assert [text for text in said if "_assay_file" not in text] == ([f"({key})"] if key else [])
+
+
+def test_a_row_that_an_index_of_people_refuses_is_told_with_its_table(
+    shop: Shop, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = postgres_url.replace("+psycopg", "", 1)
+    assay.sync(shop.url, warehouse=place, tables=["orders"], migrate=True, as_of=DAY)
+    with psycopg.connect(place, autocommit=True) as there:
+        there.execute("create unique index by_people on raw.orders (customer_id)")
+    shop.execute("insert into orders select 4, 1, 'open', 1")
+    with pytest.raises(WarehouseError, match=r"^raw.orders: the server does not take a row: .* \"by_people\"\. Where"):
+        assay.sync(shop.url, warehouse=place, tables=["orders"], migrate=True, as_of=DAY)
 
 
 @pytest.mark.parametrize(("mode", "rejected"), [("xmin", 0), ("cdc", 0), ("horizon", 1)])

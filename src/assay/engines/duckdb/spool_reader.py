@@ -57,6 +57,8 @@ def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
         "compression = 'none'",
         f"max_line_size = {longest}",
         f"buffer_size = {max(_BUFFER_BYTES, 2 * longest)}",
+        # Each of several readers guesses where a row begins, and takes a line inside a value for one.
+        "parallel = false",
     ]
     return f"read_csv({quoting.path(spooled.path)}, {', '.join(options)})"
 

@@ -12,6 +12,7 @@ from assay.model.ports import Frame, Session
 from assay.model.schema import CLOSE, Column, Schema
 from assay.model.table import Table
 from assay.model.write import CREATED_AT, STAMPS, UPDATED_AT, Append, Merge
+from assay.quality.either import any_of
 from assay.runtime.work import Work
 
 WAS = "_assay_was_"
@@ -142,9 +143,7 @@ def any_distinct(columns: Sequence[Column], *, within: float) -> Expr:
 
     DOUBLE is equal `within` so much of its size.
     """
-    if not columns:
-        return lit(value=False)
-    return nw.any_horizontal(*(_distinct(c, within) for c in columns), ignore_nulls=True)
+    return any_of([_distinct(c, within) for c in columns])
 
 
 def _distinct(column: Column, within: float) -> Expr:

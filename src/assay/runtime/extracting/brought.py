@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import narwhals as nw
 from narwhals import Expr, col
 
 from assay.model.data import DataFile, dataset_of_delta, rows_in
@@ -13,6 +12,7 @@ from assay.model.database import PostgresTable, Spooled
 from assay.model.ports import Destination, Frame, Rejects, Session
 from assay.model.quarantine import QUARANTINE
 from assay.model.source import SOURCE_FILE, UNCHANGED, Slice, as_text, unfit
+from assay.quality.either import any_of
 from assay.runtime.extracting.reading import stored_schema
 from assay.runtime.work import Work
 from assay.sources.postgres.reading import Reading
@@ -93,7 +93,7 @@ def _to(errand: Errand) -> Destination:
 
 
 def _any_unfit(doubtful: tuple[str, ...]) -> Expr:
-    return nw.any_horizontal(*(col(unfit(name)) for name in doubtful), ignore_nulls=True)
+    return any_of([col(unfit(name)) for name in doubtful])
 
 
 def _quarantined(errand: Errand, bad: Frame, doubtful: tuple[str, ...]) -> tuple[DataFile, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -17,7 +16,7 @@ from assay.model.ports import Frame
 from assay.model.quarantine import QUARANTINE
 from assay.model.run import NodeRun
 from assay.model.schema import Schema
-from assay.model.source import SYSTEM_COLUMNS, UNCHANGED, Slice
+from assay.model.source import SYSTEM_COLUMNS, UNCHANGED, Slice, among
 from assay.model.table import Table
 from assay.model.write import Merge, Overwrite
 from assay.runtime.computing.account import Judged, scalar
@@ -143,7 +142,7 @@ def _fresh(errand: Errand, rows: Frame, published: Frame) -> Frame:
 
 def _is_kept(column: str) -> Expr:
     """Return whether a row leaves a column as it was."""
-    return col(UNCHANGED).str.contains(json.dumps(column, ensure_ascii=False), literal=True).fill_null(value=False)
+    return col(UNCHANGED).str.contains(among(column), literal=True).fill_null(value=False)
 
 
 def _check_known(errand: Errand, joined: Frame) -> None:

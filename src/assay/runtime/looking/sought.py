@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import narwhals as nw
-from narwhals import Expr, col
+from narwhals import Expr, String, all_horizontal, col
 
 from assay.model.errors import UsageError
 from assay.model.ports import Frame, Session
 from assay.model.schema import SYSTEM_PREFIX
 from assay.model.source import PART_BIT, POSITION, SLICE_BIT
+from assay.quality.either import any_of
 
 
 class _Column(NamedTuple):
@@ -46,12 +46,12 @@ class Sought:
         named = {_plain(column.name): column for column in columns}
         if "" in self.values:
             likely = [named[name] for name in map(_plain, keys) if name in named] or columns
-            return nw.any_horizontal(*(_is(column, self.values[""], session) for column in likely), ignore_nulls=True)
+            return any_of([_is(column, self.values[""], session) for column in likely])
         wanted = {_plain(name): value for name, value in self.values.items()}
         if not set(wanted) <= set(named):
             return None
         found = (_is(named[name], value, session) for name, value in wanted.items())
-        return nw.all_horizontal(*found, ignore_nulls=False)
+        return all_horizontal(*found, ignore_nulls=False)
 
 
 def at(position: int) -> Expr:
@@ -61,7 +61,7 @@ def at(position: int) -> Expr:
 
 
 def _is(column: _Column, text: str, session: Session) -> Expr:
-    return col(column.name).cast(nw.String) == session.spelled(text, column.kind)
+    return col(column.name).cast(String) == session.spelled(text, column.kind)
 
 
 def _plain(name: str) -> str:

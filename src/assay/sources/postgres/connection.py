@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from assay.model.errors import SourceError
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets, without_secrets
 
 _CONNECT_SECONDS = 10
 _VARIABLE = "env:"
@@ -58,7 +58,7 @@ def connect(url: str, *, writes: bool = False) -> Connection:
     except psycopg.ProgrammingError:
         # What the driver says repeats the address, with the password wherever that stands in it.
         raise SourceError(
-            f"{without_secrets(url)}: what it holds is no address of a database: postgresql://user@host/database."
+            f"{address_without_secrets(url)}: what it holds is no address of a database: postgresql://user@host/database."
         ) from None
     if connection.info.server_version >= _UNLIMITED_FROM:
         connection.execute("set transaction_timeout = 0")
@@ -96,4 +96,4 @@ def address(url: str) -> str:
 def explained(url: str, error: psycopg.Error) -> SourceError:
     """Return an error of the driver as one of a source, without a password."""
     lines = without_secrets(str(error)).strip().splitlines()
-    return SourceError(f"{without_secrets(url)}: {lines[0].rstrip('.') if lines else type(error).__name__}.")
+    return SourceError(f"{address_without_secrets(url)}: {lines[0].rstrip('.') if lines else type(error).__name__}.")

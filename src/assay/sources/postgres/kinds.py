@@ -39,6 +39,8 @@ _MODIFIER = re.compile(r"\(.*?\)")
 _MOST_DIGITS = 38
 _SURE = ("BOOLEAN", "INTEGER", "BIGINT", "REAL", "DOUBLE", "BLOB", "UUID")
 """Declared types that hold every value of the server's types that are declared so."""
+_OF_ONE_SERVER = re.compile(r"(reg[a-z]+|aclitem|pg_node_tree)(\[\])*")
+"""Types whose values name what else is in a database: another has no such table, role or function."""
 _PLAIN = re.compile(r"[a-z][a-z0-9 ]*(?:\(\d+(?:,-?\d+)?\))?[a-z0-9 ()]*(?:\[\])*")
 
 
@@ -58,8 +60,8 @@ def exact(kind: str) -> str:
 
 
 def is_plain(kind: str) -> bool:
-    """Return whether a type is written as those are that every server has."""
-    return _PLAIN.fullmatch(kind) is not None
+    """Return whether a type is written as those are that every server has, and means the same on each."""
+    return _PLAIN.fullmatch(kind) is not None and _OF_ONE_SERVER.fullmatch(kind) is None
 
 
 def fits(there: str, declared: str) -> bool:

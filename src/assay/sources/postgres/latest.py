@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from assay.model.errors import SourceError
+from assay.model.source import among
 from assay.sources.postgres.pgoutput import UNCHANGED, Value, Values
 
 _WAITING_BYTES = 8_000_000
@@ -160,7 +160,7 @@ class Latest:
         names = [name for name, value in zip(self._columns, row, strict=True) if value == UNCHANGED]
         if not names:
             return (*row, None)
-        text = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+        text = f"[{','.join(map(among, names))}]"
         return (*[None if value == UNCHANGED else value for value in row], text.encode())
 
 

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import Connection, inspect
 
 from assay.model.errors import UsageError, WarehouseError
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets
 from assay.warehouses import control
 from assay.warehouses.iceberg import signpost, sqlite
 from assay.warehouses.iceberg.catalog import Catalog, make_tables
@@ -34,7 +34,7 @@ class SharedCatalog(Catalog):
         """
         if address is not None and not signpost.is_address(address):
             raise UsageError(
-                f"The catalog {without_secrets(address)!r} is no database that lakes can have one in; write "
+                f"The catalog {address_without_secrets(address)!r} is no database that lakes can have one in; write "
                 "postgresql://user@host/database."
             )
         if (root / sqlite.FILE).exists():

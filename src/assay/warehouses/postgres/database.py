@@ -11,11 +11,21 @@ from sqlalchemy import URL, Connection, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from assay.model.errors import UsageError, WarehouseError
-from assay.model.secrets import without_secrets
+from assay.model.secrets import address_without_secrets, without_secrets
 
 SCHEMA = "assay"
 """Of everything that is not a table of a pipeline."""
 _CONNECT_SECONDS = 10
+_SETTINGS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "extra_float_digits": "1",
+    "client_encoding": "UTF8",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "lc_monetary": "C",
+}
+"""What is asked and told, and read from texts, must not depend on the settings of a role or server."""
 _PERMANENT = (
     "authentication failed",
     "no password supplied",
@@ -41,11 +51,11 @@ class Database:
         """Take the address, as libpq or SQLAlchemy write it, and parameters of libpq that come before those in it."""
         try:
             address = make_url(url).set(drivername="postgresql+psycopg")
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise UsageError("The database's address cannot be read; write postgresql://user@host/database.") from None
         self.address = address.set(drivername="postgresql").render_as_string(hide_password=False)
         """As libpq takes it, with the password where it has one."""
-        self.shown = without_secrets(address.set(drivername="postgresql").render_as_string(hide_password=True))
+        self.shown = address_without_secrets(address.set(drivername="postgresql").render_as_string(hide_password=True))
         self.public = _without_passwords(address.set(drivername="postgresql")).render_as_string(hide_password=False)
         """As libpq takes it, for a place that others may read."""
         self.schema = schema
@@ -61,8 +71,7 @@ class Database:
                 **parameters,
                 "connect_timeout": _CONNECT_SECONDS,
                 "application_name": "assay",
-                # What is asked and told must not depend on the settings of a role or server.
-                "options": "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c client_encoding=UTF8",
+                "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
             },
             execution_options={"schema_translate_map": {None: schema}},
         )

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from assay.model.errors import UsageError, WarehouseError
 from assay.model.published import TableShape
 from assay.warehouses import control
-from assay.warehouses.postgres import scripts
+from assay.warehouses.postgres import keys, scripts
 from assay.warehouses.postgres.content import CONTENT, driver
 from assay.warehouses.postgres.database import SCHEMA
 from assay.warehouses.postgres.partitions import by, default_of, new_partitions
@@ -55,6 +55,8 @@ def missing(connection: Connection, shapes: Sequence[TableShape]) -> list[str]:
     """
     statements = lacking(connection, shapes)
     for shape in shapes:
+        there = _columns(connection, shape.dataset)
+        statements += (_text(statement) for statement in keys.missing_index(connection, shape, there))
         statements += (_text(statement) for statement in new_partitions(connection, shape))
         statements += (_text(statement) for statement in _comments(connection, shape))
     return statements
@@ -110,11 +112,7 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
         yield _text(sql.SQL("create table {} ({}){}").format(table, sql.SQL(", ").join(columns), by(shape)))
         yield from (_text(statement) for statement in default_of(shape))
         yield _text(sql.SQL("create index on {} using brin ({})").format(table, sql.Identifier(FILE_COLUMN)))
-        if shape.key:
-            key = sql.SQL(", ").join(map(sql.Identifier, shape.key))
-            # An index over all partitions can tell that a key is there once only where it tells the partition.
-            index = sql.SQL("unique index" if {*shape.partition_by[:1]} <= {*shape.key} else "index")
-            yield _text(sql.SQL("create {} on {} ({})").format(index, table, key))
+        yield from (_text(statement) for statement in keys.new_index(shape))
         return
     if FILE_COLUMN not in there:
         raise UsageError(f"{shape.dataset}: is a table in the database that assay has not made; rename one of the two.")
@@ -129,6 +127,7 @@ def _table(connection: Connection, shape: TableShape) -> Iterator[str]:
                     "not every value can become that. Give the column another name, or change the table by hand."
                 )
             yield _text(sql.SQL("alter table {} alter column {} type {}").format(table, column, sql.SQL(kind)))
+    yield from (_text(statement) for statement in keys.outdated(connection, shape))
 
 
 def _comments(connection: Connection, shape: TableShape) -> Iterator[sql.Composed]:

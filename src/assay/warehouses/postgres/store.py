@@ -106,8 +106,8 @@ class PostgresWarehouse(FileRecords):
             lacking = migrations.lacking(connection, shapes)
         if lacking:
             raise UsageError(
-                f"{self.url}: lacks tables or columns of this pipeline; `assay migrate PIPELINE --warehouse ...` makes "
-                "them, and with --sql shows how; so does `assay sync --migrate`."
+                f"{self.url}: lacks tables or columns of this pipeline, or has the index of an earlier key; `assay "
+                "migrate PIPELINE --warehouse ...` mends it, and with --sql shows how; so does `assay sync --migrate`."
             )
 
     def open(self, at: int | dt.datetime | None = None) -> Opened:

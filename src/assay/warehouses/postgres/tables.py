@@ -117,6 +117,11 @@ def _named(dataset: str) -> Iterator[None]:
         hint = " PostgreSQL keeps no text with the character NUL." if "0x00" in str(error) else ""
         why = f"the server does not take a value: {error.diag.message_primary}.{hint}"
         raise WarehouseError(f"{dataset}: {why}") from None
+    except psycopg.IntegrityError as error:
+        raise WarehouseError(
+            f"{dataset}: the server does not take a row: {error.diag.message_primary}. Where this is the index of an "
+            "earlier key, `assay migrate PIPELINE` or `assay sync --migrate` replaces it; drop any other by hand."
+        ) from None
 
 
 def shown(connection: Connection, dataset: str) -> set[str]:
