@@ -29,6 +29,7 @@ class Mutation:
 PUBLISH = "tests/conformance/test_warehouse_publish.py"
 LEASE = "tests/conformance/test_warehouse_lease.py"
 SHARED = "tests/warehouses/test_shared_lake.py"
+APART = "tests/orchestrators/test_apart.py"
 CRASH = "tests/proof/test_crashtest.py"
 TABLES = "tests/warehouses/postgres/test_tables.py"
 EXCHANGE = "tests/warehouses/postgres/test_exchange.py"
@@ -149,6 +150,27 @@ MUTATIONS = (
         "if _sha256(root / file.path) != file.sha256)\n",
         "if not (root / file.path).is_file())\n",
         ("tests/runtime/test_resume.py", "tests/runtime/test_resume_again.py"),
+    ),
+    Mutation(
+        "what a step did is believed though nothing of it stands",
+        "warehouses/runs.py",
+        "    connection.execute(NODES.delete().where((NODES.c.run == run) & NODES.c.node.in_(steps)))\n",
+        "",
+        (f"{APART}::test_what_no_longer_stands_is_done_again_before_anything_is_published",),
+    ),
+    Mutation(
+        "of a step that is done twice at once the record is that of the last",
+        "runtime/execute.py",
+        "    if staged is None or staged.attempt in attempts:\n",
+        "    if staged is not None or staged is None:\n",
+        (f"{APART}::test_of_a_step_that_is_done_twice_at_once_the_record_is_that_of_the_rows_that_stand",),
+    ),
+    Mutation(
+        "what a snapshot finds of a table that was loaded anew is taken for all of it",
+        "sources/postgres/reading.py",
+        "    _check_same(connection, source.relation, table)\n",
+        "",
+        ("tests/sources/postgres/test_reloaded.py::test_what_is_loaded_while_a_run_begins_is_published_whole",),
     ),
     Mutation(
         "slices move on without their data",
