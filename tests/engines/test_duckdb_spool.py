@@ -26,7 +26,7 @@ def test_lines_inside_a_value_are_no_rows_for_any_of_many_threads(tmp_path: Path
     engine = DuckDbEngine(threads=4, memory_limit="1GB")
     try:
         with engine.session() as session:
-            spooled = Spooled(str(file), ("code", "address"), True, PART, 0, longest)
+            spooled = Spooled(str(file), ("code", "address"), True, PART, 0, longest, len(rows))
             frame = session.open_spool(spooled, {"code": "VARCHAR", "address": "VARCHAR"})
             assert session.fetch(frame.sort(POSITION).select("code", "address")) == rows
     finally:

@@ -101,6 +101,7 @@ class Spooled:
     """How many rows of the slice have been given a number before."""
     longest: int
     """Bytes of the longest row."""
+    rows: int
 
 
 def relation(

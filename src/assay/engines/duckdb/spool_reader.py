@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from assay.engines.duckdb import quoting
 from assay.engines.duckdb.csv_reader import misfit
@@ -12,6 +14,7 @@ from assay.model.source import EXTRACTED_ON, POSITION, SLICE_BIT, SOURCE_FILE, U
 _SAFE = ("BOOLEAN", "INTEGER", "BIGINT", "REAL", "DOUBLE", "VARCHAR")
 """Types of which the engine reads each text that a server writes, and each as it is."""
 _FIRST, _LAST = "timestamptz '0001-01-01 00:00:00+00'", "timestamptz '9999-12-31 23:59:59.999999+00'"
+_PIECE_BYTES = 1 << 18
 _BUFFER_BYTES = 1 << 20
 """What the engine reads at once. It takes sixteen times the longest row that it is told of, 32 MB where it is told
 nothing, and holds several of these."""
@@ -57,10 +60,18 @@ def _read(spooled: Spooled, kinds: Mapping[str, str]) -> str:
         "compression = 'none'",
         f"max_line_size = {longest}",
         f"buffer_size = {max(_BUFFER_BYTES, 2 * longest)}",
-        # Each of several readers guesses where a row begins, and takes a line inside a value for one.
-        "parallel = false",
+        # Each of several readers guesses where a row begins, and takes a line inside a value for one; a single reader
+        # keeps all that it has read in memory.
+        f"parallel = {'false' if _has_lines_inside(spooled) else 'true'}",
     ]
     return f"read_csv({quoting.path(spooled.path)}, {', '.join(options)})"
+
+
+def _has_lines_inside(spooled: Spooled) -> bool:
+    """Return whether a value has several lines: then there are more lines than rows."""
+    with Path(spooled.path).open("rb", buffering=0) as file:
+        pieces = iter(partial(file.read, _PIECE_BYTES), b"")
+        return sum(piece.count(b"\n") for piece in pieces) > spooled.rows
 
 
 def _typed(place: str | None, kind: str) -> str:

@@ -38,7 +38,7 @@ class Errand:
     def open(self, spool: Spool, columns: Collection[str]) -> Frame:
         """Open rows that were read, with just these columns and what assay adds."""
         numbered = self.found.watermark.numbered - self.found.rows.rows
-        spooled = Spooled(str(spool.path), spool.columns, spool.bare, self.part, numbered, spool.longest)
+        spooled = Spooled(str(spool.path), spool.columns, spool.bare, self.part, numbered, spool.longest, spool.rows)
         return self.session.open_spool(spooled, {name: self.source.columns[name] for name in columns})
 
     def keys(self, spool: Spool | None) -> Frame | None:
