@@ -100,7 +100,6 @@ def _code(told: telling.Telling, arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return told.interrupt()
-    except (Exception, SystemExit) as error:
-        # A function that leaves has not ended well, whatever code it leaves with.
+    except Exception as error:
         return told.fail(error)
     return 0
